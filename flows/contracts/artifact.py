@@ -1,0 +1,306 @@
+"""The SparseVit artifact: a pruned, quantized ViT as integers and scales, in one versioned, checksummed file.
+
+The file is a safetensors container; its metadata holds the format version, a SHA-256 over all content, and the model
+description as JSON. Everything downstream of ``algo`` works from this file, without torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from flows.contracts.errors import ArtifactError
+from flows.contracts.hardware import BLOCK
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """A quantized, block-sparse linear layer with its requantizer.
+
+    Attributes
+    ----------
+    weight : int8, ``(out, in)``, -127..127, zero where the block is pruned
+    mask : bool, ``(out / 16, in / 16)``, the kept blocks
+    bias : int32, ``(out,)``, in accumulator units, below 2**30 in magnitude
+    mult : uint16, ``(out,)``
+    shift : int, 1..47
+    """
+
+    weight: np.ndarray
+    mask: np.ndarray
+    bias: np.ndarray
+    mult: np.ndarray
+    shift: int
+
+
+@dataclass(frozen=True, eq=False)
+class Norm:
+    """Layer norm parameters: gamma int16 ``(D,)``, beta int32 ``(D,)``, shift 1..31."""
+
+    gamma: np.ndarray
+    beta: np.ndarray
+    shift: int
+
+
+@dataclass(frozen=True)
+class TokenDrop:
+    """Token selection after a block's attention.
+
+    Attributes
+    ----------
+    mode : ``"topk"`` or ``"threshold"``
+    keep : tokens to keep besides CLS and the fused token (top-k)
+    threshold : smallest score kept, 16 fraction bits, summed over heads (threshold)
+    """
+
+    mode: str
+    keep: int = 0
+    threshold: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One encoder block. ``exp`` and ``gelu`` are uint8 tables of 256 entries."""
+
+    norm1: Norm
+    qkv: Linear
+    score_mult: int
+    score_shift: int
+    exp: np.ndarray
+    context_mult: int
+    context_shift: int
+    proj: Linear
+    drop: TokenDrop | None
+    norm2: Norm
+    fc1: Linear
+    gelu: np.ndarray
+    fc2: Linear
+
+
+@dataclass(frozen=True, eq=False)
+class SparseVit:
+    """A whole network, ready to compile or to run in the golden model.
+
+    Attributes
+    ----------
+    model : registry name, for example ``"deit_t"``
+    weights : where the weights came from, in words; says so when they are synthetic
+    image_size, patch : pixels
+    heads : attention heads; ``width % heads == 0`` and ``width / heads`` is a multiple of 16
+    mean, std : per colour channel, applied to pixels in 0..1
+    input_scale : real value of one patch code
+    residual_init : int16, ``(tokens, width)``
+    scales : real value of one code of other tensors, for reports
+    """
+
+    model: str
+    weights: str
+    image_size: int
+    patch: int
+    heads: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    input_scale: float
+    class_names: tuple[str, ...]
+    embed: Linear
+    residual_init: np.ndarray
+    blocks: tuple[Block, ...]
+    norm: Norm
+    head: Linear
+    scales: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens before any drop, CLS included."""
+        return int(self.residual_init.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Embedding width D."""
+        return int(self.residual_init.shape[1])
+
+    @property
+    def synthetic(self) -> bool:
+        """True when the weights were made up from a seed."""
+        return self.weights.startswith("synthetic")
+
+    def content_hash(self) -> str:
+        """SHA-256 (hex) over every integer and scale."""
+        tensors, meta = _flatten(self)
+        return _digest(tensors, meta)
+
+
+def save_artifact(artifact: SparseVit, path: Path | str) -> None:
+    """Write ``artifact`` to ``path`` (atomically: a temporary file is renamed)."""
+    tensors, meta = _flatten(artifact)
+    metadata = {"sievit_format": str(FORMAT_VERSION), "sha256": _digest(tensors, meta), "model": meta}
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    os.close(handle)
+    try:
+        safetensors.numpy.save_file(tensors, name, metadata=metadata)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def load_artifact(path: Path | str) -> SparseVit:
+    """Read and verify an artifact.
+
+    Raises
+    ------
+    ArtifactError
+        When the file is missing, is no artifact, has another format version, is damaged, or is inconsistent.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ArtifactError(f"no artifact at {path}; make one with 'sievit export'")
+    try:
+        with safetensors.safe_open(str(path), "np") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except Exception as error:
+        raise ArtifactError(f"{path} is not a sievit artifact or is truncated ({error}); export it again") from None
+    version = metadata.get("sievit_format")
+    if version is None:
+        raise ArtifactError(f"{path} is a safetensors file but no sievit artifact; export one with 'sievit export'")
+    if version != str(FORMAT_VERSION):
+        raise ArtifactError(f"{path} has artifact format {version}, this sievit reads {FORMAT_VERSION}; export it again")
+    if metadata.get("sha256") != _digest(tensors, metadata.get("model", "")):
+        raise ArtifactError(f"{path} is damaged (checksum differs); export it again")
+    artifact = _unflatten(tensors, json.loads(metadata["model"]))
+    validate(artifact)
+    return artifact
+
+
+def validate(artifact: SparseVit) -> None:
+    """Check shapes and ranges.
+
+    Raises
+    ------
+    ArtifactError
+        Naming the first tensor that breaks the rules of ``docs/numerics.md``.
+    """
+    width = artifact.width
+    if width % artifact.heads or (width // artifact.heads) % BLOCK:
+        raise ArtifactError(f"head width {width}/{artifact.heads} must be a multiple of {BLOCK}")
+    _check_linear("embed", artifact.embed, (width, artifact.patch**2 * 3))
+    for index, block in enumerate(artifact.blocks):
+        hidden = block.fc1.weight.shape[0]
+        _check_norm(f"block {index} norm1", block.norm1, width)
+        _check_norm(f"block {index} norm2", block.norm2, width)
+        _check_linear(f"block {index} qkv", block.qkv, (3 * width, width))
+        _check_linear(f"block {index} proj", block.proj, (width, width))
+        _check_linear(f"block {index} fc1", block.fc1, (hidden, width))
+        _check_linear(f"block {index} fc2", block.fc2, (width, hidden))
+        for name, table in (("exp", block.exp), ("gelu", block.gelu)):
+            if table.shape != (256,) or table.dtype != np.uint8:
+                raise ArtifactError(f"block {index} {name} table must be 256 x uint8")
+        if block.exp[0] != 255:
+            raise ArtifactError(f"block {index} exp table must start with 255")
+        for name in ("score", "context"):
+            mult, shift = getattr(block, f"{name}_mult"), getattr(block, f"{name}_shift")
+            if not (0 <= mult < 65536 and 1 <= shift <= 47):
+                raise ArtifactError(f"block {index} {name} requantizer out of range: mult {mult}, shift {shift}")
+        if block.drop is not None and block.drop.mode not in ("topk", "threshold"):
+            raise ArtifactError(f"block {index} token drop mode {block.drop.mode!r} is not topk or threshold")
+    _check_norm("norm", artifact.norm, width)
+    _check_linear("head", artifact.head, (artifact.head.weight.shape[0], width))
+
+
+def _check_linear(name: str, layer: Linear, shape: tuple[int, int]) -> None:
+    rows, cols = shape
+    if layer.weight.shape != shape or layer.weight.dtype != np.int8:
+        raise ArtifactError(f"{name}: weight is {layer.weight.dtype} {layer.weight.shape}, expected int8 {shape}")
+    blocks = (-(-rows // BLOCK), -(-cols // BLOCK))
+    if layer.mask.shape != blocks:
+        raise ArtifactError(f"{name}: mask is {layer.mask.shape}, expected {blocks}")
+    if cols % BLOCK:
+        raise ArtifactError(f"{name}: {cols} inputs are no multiple of {BLOCK}")
+    if (layer.weight == -128).any():
+        raise ArtifactError(f"{name}: weight code -128 is not allowed")
+    full = np.repeat(np.repeat(layer.mask, BLOCK, 0), BLOCK, 1)[:rows, :cols]
+    if (layer.weight[~full] != 0).any():
+        raise ArtifactError(f"{name}: a pruned block holds a non-zero weight")
+    if layer.bias.shape != (rows,) or layer.mult.shape != (rows,):
+        raise ArtifactError(f"{name}: bias and mult must have {rows} entries")
+    if (np.abs(layer.bias.astype(np.int64)) >= 1 << 30).any() or not 1 <= layer.shift <= 47:
+        raise ArtifactError(f"{name}: bias or shift out of range")
+
+
+def _check_norm(name: str, norm: Norm, width: int) -> None:
+    if norm.gamma.shape != (width,) or norm.beta.shape != (width,) or not 1 <= norm.shift <= 31:
+        raise ArtifactError(f"{name}: gamma and beta must have {width} entries and shift be 1..31")
+
+
+def _flatten(value: Any) -> tuple[dict[str, np.ndarray], str]:
+    tensors: dict[str, np.ndarray] = {}
+
+    def walk(item: Any, path: str) -> Any:
+        if isinstance(item, np.ndarray):
+            tensors[path] = np.ascontiguousarray(item)
+            return None
+        if dataclasses.is_dataclass(item):
+            return {f.name: walk(getattr(item, f.name), f"{path}.{f.name}".lstrip(".")) for f in
+                    dataclasses.fields(item)}
+        if isinstance(item, tuple) and item and dataclasses.is_dataclass(item[0]):
+            return [walk(part, f"{path}.{index}") for index, part in enumerate(item)]
+        return item
+
+    meta = json.dumps(walk(value, ""), sort_keys=True, separators=(",", ":"))
+    return tensors, meta
+
+
+def _digest(tensors: dict[str, np.ndarray], meta: str) -> str:
+    digest = hashlib.sha256(meta.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode())
+        digest.update(np.ascontiguousarray(tensor).tobytes())
+    return digest.hexdigest()
+
+
+def _unflatten(tensors: dict[str, np.ndarray], meta: dict[str, Any]) -> SparseVit:
+    def linear(path: str, item: dict[str, Any]) -> Linear:
+        return Linear(tensors[f"{path}.weight"], tensors[f"{path}.mask"], tensors[f"{path}.bias"],
+                      tensors[f"{path}.mult"], item["shift"])
+
+    def norm(path: str, item: dict[str, Any]) -> Norm:
+        return Norm(tensors[f"{path}.gamma"], tensors[f"{path}.beta"], item["shift"])
+
+    def block(index: int, item: dict[str, Any]) -> Block:
+        path = f"blocks.{index}"
+        parts = {
+            name: norm(f"{path}.{name}", part) if name.startswith("norm")
+            else linear(f"{path}.{name}", part) if name in ("qkv", "proj", "fc1", "fc2")
+            else tensors[f"{path}.{name}"] if name in ("exp", "gelu")
+            else (None if part is None else TokenDrop(**part)) if name == "drop"
+            else part
+            for name, part in item.items()
+        }
+        return Block(**parts)
+
+    try:
+        values = dict(meta)
+        for name in ("mean", "std", "class_names"):
+            values[name] = tuple(values[name])
+        values["embed"] = linear("embed", meta["embed"])
+        values["head"] = linear("head", meta["head"])
+        values["norm"] = norm("norm", meta["norm"])
+        values["residual_init"] = tensors["residual_init"]
+        values["blocks"] = tuple(block(index, item) for index, item in enumerate(meta["blocks"]))
+        return SparseVit(**values)
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"artifact is incomplete ({error}); export it again") from None

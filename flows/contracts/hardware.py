@@ -1,0 +1,161 @@
+"""The hardware configuration: one frozen dataclass that RTL, golden model, compiler, driver and reports read."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+
+from flows.contracts.errors import ConfigError
+
+BLOCK = 16
+"""Edge of a weight block, lanes of every datapath, channels of an activation word."""
+
+WORD_BITS = 256
+"""Width of a stream word: the decoder, the image buffer and the key/value memory all move 256 bits."""
+
+ROWS_PER_WORD = WORD_BITS // (8 * BLOCK)
+"""Rows of 16 bytes (16 weights of one output, or one token of 16 channels) in a stream word."""
+
+MAX_TOKENS_LIMIT = 320
+MAX_HEADS_LIMIT = 16
+
+
+def ceil_div(a: int, b: int) -> int:
+    """Smallest integer not below ``a / b``."""
+    return -(-a // b)
+
+
+@dataclass(frozen=True)
+class HardwareConfig:
+    """Sizes of one accelerator instance.
+
+    Every field that changes the generated circuit enters :meth:`config_hash`, which the compiler writes into a
+    program, and which the hardware and the driver compare before they run it.
+
+    Raises
+    ------
+    ConfigError
+        When a field is out of range; the message names the field and the allowed values.
+    """
+
+    clusters: int = 4
+    """MAC clusters of 16x16 (p_c): output block columns computed at the same time."""
+    groups: int = 1
+    """Token groups (p_t). Only 1 is implemented."""
+    drains: int = 1
+    """Shared post-processing pipelines: columns that may finish in one slot. Only 1 is implemented."""
+    banks: int = 8
+    """Banks of each activation memory: distinct block columns that can be streamed in one slot. Power of two."""
+    max_tokens: int = 208
+    """Largest number of tokens, CLS and fused token included. A multiple of 16, at most 320."""
+    max_width: int = 192
+    """Largest embedding width D. A multiple of 16."""
+    max_hidden: int = 768
+    """Largest MLP hidden width. A multiple of 16."""
+    max_patch: int = 768
+    """Largest patch vector (patch * patch * 3). A multiple of 16."""
+    score_heads: int = 3
+    """Heads whose attention scores are held at the same time."""
+    max_classes: int = 1000
+    """Largest number of classes of the head."""
+    bus_bits: int = 256
+    """Data width of m_axi_gmem: 128, 256 or 512."""
+    fifo_words: int = 512
+    """Depth of the stream prefetch FIFO in 256-bit words. Power of two."""
+    clock_mhz: float = 200.0
+    """Target clock, for times in reports. Not part of the circuit."""
+
+    def __post_init__(self) -> None:
+        def need(ok: bool, field: str, allowed: str) -> None:
+            if not ok:
+                raise ConfigError(f"hardware.{field} must be {allowed}, not {getattr(self, field)!r}")
+
+        need(1 <= self.clusters <= 16, "clusters", "1 to 16")
+        need(self.groups == 1, "groups", "1 (more token groups are not implemented)")
+        need(self.drains == 1, "drains", "1 (more drain pipelines are not implemented)")
+        need(self.banks in (2, 4, 8, 16), "banks", "2, 4, 8 or 16")
+        need(16 <= self.max_tokens <= MAX_TOKENS_LIMIT and self.max_tokens % BLOCK == 0, "max_tokens",
+             f"a multiple of 16 from 16 to {MAX_TOKENS_LIMIT}")
+        need(self.max_width % BLOCK == 0 and 16 <= self.max_width <= 1024, "max_width",
+             "a multiple of 16 from 16 to 1024")
+        need(self.max_hidden % BLOCK == 0 and 16 <= self.max_hidden <= 4096, "max_hidden",
+             "a multiple of 16 from 16 to 4096")
+        need(self.max_patch % BLOCK == 0 and 16 <= self.max_patch <= 1024, "max_patch",
+             "a multiple of 16 from 16 to 1024")
+        need(1 <= self.score_heads <= MAX_HEADS_LIMIT, "score_heads", f"1 to {MAX_HEADS_LIMIT}")
+        need(self.score_cols <= 1024, "score_heads", "small enough that score_heads * token blocks is at most 1024")
+        need(1 <= self.max_classes <= 16384, "max_classes", "1 to 16384")
+        need(self.bus_bits in (128, 256, 512), "bus_bits", "128, 256 or 512")
+        need(self.fifo_words in (128, 256, 512, 1024, 2048, 4096), "fifo_words", "a power of two, 128 to 4096")
+        need(self.clock_mhz > 0, "clock_mhz", "above 0")
+
+    @property
+    def macs_per_cycle(self) -> int:
+        """Peak multiply-accumulates per cycle."""
+        return BLOCK * BLOCK * self.clusters * self.groups
+
+    @property
+    def token_blocks(self) -> int:
+        """Blocks of 16 tokens in ``max_tokens``."""
+        return self.max_tokens // BLOCK
+
+    @property
+    def score_stride(self) -> int:
+        """Score columns reserved per head: ``token_blocks`` rounded up to whole banks."""
+        return ceil_div(self.token_blocks, self.banks) * self.banks
+
+    @property
+    def score_cols(self) -> int:
+        """Columns (16 keys each) of the score memory."""
+        return self.score_stride * self.score_heads
+
+    @property
+    def x_cols(self) -> int:
+        """Columns (16 channels each) of the layer-norm output memory."""
+        return ceil_div(self.max_width // BLOCK, self.banks) * self.banks
+
+    @property
+    def act_cols(self) -> int:
+        """Columns of the activation memory: patches, or hidden activations, or queries followed by context."""
+        cols = max(self.max_hidden, self.max_patch, 2 * self.max_width) // BLOCK
+        return ceil_div(cols, self.banks) * self.banks
+
+    @property
+    def kv_cols(self) -> int:
+        """Columns of the key/value memory: keys first (``max_width / 16``), then values."""
+        return 2 * self.max_width // BLOCK
+
+    @property
+    def residual_cols(self) -> int:
+        """Columns of the residual memory."""
+        return self.max_width // BLOCK
+
+    @property
+    def class_cols(self) -> int:
+        """Columns of the logit memory."""
+        return ceil_div(self.max_classes, BLOCK)
+
+    def replace(self, **changes: object) -> HardwareConfig:
+        """A copy with some fields changed (and validated again)."""
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
+    def to_dict(self) -> dict[str, object]:
+        """All fields, for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, object]) -> HardwareConfig:
+        """The inverse of :meth:`to_dict`; unknown fields are refused."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ConfigError(f"unknown hardware field {unknown[0]!r}; known: {', '.join(sorted(known))}")
+        return cls(**values)  # type: ignore[arg-type]
+
+    def config_hash(self) -> int:
+        """32 bits over every field that changes the circuit."""
+        fields = self.to_dict()
+        del fields["clock_mhz"]
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")

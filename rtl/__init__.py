@@ -1,0 +1,1 @@
+"""The accelerator in Amaranth: one file per unit, ``top.py`` joins them."""

@@ -1,0 +1,1 @@
+"""Golden model (``sim.golden``), cocotb benches and the simulator runner."""
