@@ -1,0 +1,205 @@
+"""MAC cluster: a stationary 16x16 weight block, one token per cycle streamed through it."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from flows.contracts.hardware import BLOCK, WORD_BITS
+from rtl.flow import Flow, lanes
+from rtl.shared import shared_instance
+
+__all__ = ["Cluster", "DotProduct", "operand_layout"]
+
+OPERAND_BITS = 9
+PRODUCT_BITS = 17
+SUM_BITS = 21
+ROW_SUM_BITS = 17
+ROW_BITS = 8 * BLOCK
+
+
+def operand_layout(max_tokens: int) -> data.StructLayout:
+    """One token on its way into a cluster.
+
+    ``a``: 16 codes of 9 bits (int8 and uint8 both fit); ``token``: accumulator row; ``start``: first token of a slot,
+    the shadow weights become active with it; ``fresh``: the block is the first of its column, overwrite the sums.
+    """
+    return data.StructLayout({
+        "a": lanes(OPERAND_BITS),
+        "token": range(max_tokens + 1),
+        "start": 1,
+        "fresh": 1,
+    })
+
+
+class DotProduct(wiring.Component):
+    """Sixteen products of a 9-bit and an 8-bit signed code, summed.
+
+    Members
+    -------
+    a : :py:`In(144)`
+        Sixteen 9-bit signed codes, lane 0 lowest.
+    w : :py:`In(128)`
+        Sixteen 8-bit signed weights.
+    sum : :py:`Out(signed(21))`
+
+    Latency
+    -------
+    3 cycles.
+
+    Throughput
+    ----------
+    One dot product a cycle.
+    """
+
+    LATENCY = 3
+
+    a: In(OPERAND_BITS * BLOCK)
+    w: In(8 * BLOCK)
+    sum: Out(signed(SUM_BITS))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        products = [Signal(signed(PRODUCT_BITS), name=f"product{i}", reset_less=True) for i in range(BLOCK)]
+        for i, product in enumerate(products):
+            a = self.a.word_select(i, OPERAND_BITS).as_signed()
+            w = self.w.word_select(i, 8).as_signed()
+            m.d.sync += product.eq(a * w)
+        partial = [Signal(signed(PRODUCT_BITS + 2), name=f"partial{i}", reset_less=True) for i in range(BLOCK // 4)]
+        for i, p in enumerate(partial):
+            m.d.sync += p.eq((products[4 * i] + products[4 * i + 1]) + (products[4 * i + 2] + products[4 * i + 3]))
+        total = Signal(signed(SUM_BITS), reset_less=True)
+        m.d.sync += total.eq((partial[0] + partial[1]) + (partial[2] + partial[3]))
+        m.d.comb += self.sum.eq(total)
+        return m
+
+
+class Cluster(wiring.Component):
+    """256 MACs around a stationary weight block, with accumulators for every token.
+
+    Weights are loaded into shadow registers two rows a word and become active with the first token of a slot, so
+    loading never costs a cycle. A row of the block is an output channel; with ``transposed`` it is an input channel
+    (values of attention). The accumulators hold a 17th lane, the plain sum of the streamed codes: for exponentials
+    it is the row sum of the softmax.
+
+    Parameters
+    ----------
+    max_tokens : int
+        Rows of the accumulator memory.
+
+    Members
+    -------
+    i : :py:`In(Flow(operand_layout(max_tokens)))`
+        Tokens of a slot, one a cycle. The same token may come again after 3 cycles at the earliest.
+    load_enable, load_transposed : :py:`In(1)`
+        Shift ``load_word`` into the shadow weights. Eight words make a block.
+    load_word : :py:`In(256)`
+    acc : :py:`Out(512)`
+        Sixteen int32 sums after the token.
+    row_sum : :py:`Out(17)`
+    valid : :py:`Out(1)`
+
+    Latency
+    -------
+    ``LATENCY`` = 5 cycles from ``i.valid`` to ``valid``.
+
+    Throughput
+    ----------
+    One token (256 MACs) a cycle.
+    """
+
+    LATENCY = DotProduct.LATENCY + 2
+    SWAP = 1
+    """Cycles from ``i.valid`` with ``start`` until the shadow weights may change."""
+
+    def __init__(self, max_tokens: int) -> None:
+        self.max_tokens = max_tokens
+        super().__init__({
+            "i": In(Flow(operand_layout(max_tokens))),
+            "load_enable": In(1),
+            "load_transposed": In(1),
+            "load_word": In(WORD_BITS),
+            "acc": Out(lanes(32)),
+            "row_sum": Out(ROW_SUM_BITS),
+            "valid": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        active = self._weights(m)
+        operand = Signal(OPERAND_BITS * BLOCK, reset_less=True)
+        m.d.sync += operand.eq(self.i.payload.a)
+
+        sums = []
+        for row in range(BLOCK):
+            dot = Signal(signed(SUM_BITS), name=f"dot{row}")
+            m.submodules[f"dot{row}"] = shared_instance(
+                "sievit_dot_product", DotProduct, a=operand, w=active.word_select(row, ROW_BITS), sum=dot)
+            sums.append(dot)
+        sums.append(self._code_sum(m, operand))
+        self._accumulate(m, sums)
+        return m
+
+    def _weights(self, m: Module) -> Signal:
+        """Shadow and active registers; row ``o`` of the block at bits ``128 o``."""
+        shadow = Signal(BLOCK * ROW_BITS, reset_less=True)
+        active = Signal(BLOCK * ROW_BITS, reset_less=True)
+        by_row = Cat(shadow[WORD_BITS:], self.load_word)
+        by_column = Cat(
+            Cat(shadow.word_select(row, ROW_BITS)[16:], self.load_word.word_select(row, 8),
+                self.load_word.word_select(BLOCK + row, 8))
+            for row in range(BLOCK))
+        m.d.sync += [
+            shadow.eq(Mux(self.load_enable, Mux(self.load_transposed, by_column, by_row), shadow)),
+            active.eq(Mux(self.i.valid & self.i.payload.start, shadow, active)),
+        ]
+        return active
+
+    def _code_sum(self, m: Module, operand: Signal) -> Value:
+        """Sum of the 16 codes modulo 2**17, in step with the dot products."""
+        codes = [operand.word_select(i, OPERAND_BITS)[:8] for i in range(BLOCK)]
+        stages = codes
+        for level, fan_in in enumerate((2, 4, 2)):
+            sums = []
+            for i in range(0, len(stages), fan_in):
+                s = Signal(8 + 4, name=f"codes{level}_{i}", reset_less=True)
+                m.d.sync += s.eq(sum(stages[i:i + fan_in]))
+                sums.append(s)
+            stages = sums
+        return stages[0]
+
+    def _accumulate(self, m: Module, sums: list[Value]) -> None:
+        """Read, add, write back; the sum of the last block leaves on the way."""
+        depth = DotProduct.LATENCY + 1
+        valid = [self.i.valid]
+        token = [self.i.payload.token]
+        fresh = [self.i.payload.fresh]
+        for stage in range(depth + 1):
+            v = Signal(name=f"valid{stage}")
+            t = Signal(len(token[0]), name=f"token{stage}", reset_less=True)
+            f = Signal(name=f"fresh{stage}", reset_less=True)
+            m.d.sync += [v.eq(valid[-1]), t.eq(token[-1]), f.eq(fresh[-1])]
+            valid.append(v)
+            token.append(t)
+            fresh.append(f)
+
+        widths = [32] * BLOCK + [ROW_SUM_BITS]
+        m.submodules.accumulators = accumulators = memory.Memory(
+            shape=unsigned(sum(widths)), depth=self.max_tokens + 1, init=[])
+        read, write = accumulators.read_port(), accumulators.write_port()
+        m.d.comb += [read.addr.eq(token[depth - 1]), read.en.eq(valid[depth - 1])]
+
+        results, offset = [], 0
+        for lane, (term, width) in enumerate(zip(sums, widths, strict=True)):
+            old = read.data[offset:offset + width]
+            result = Signal(signed(width) if lane < BLOCK else unsigned(width), name=f"result{lane}", reset_less=True)
+            m.d.sync += result.eq(Mux(fresh[depth], 0, old) + term)
+            results.append(result)
+            offset += width
+        m.d.comb += [
+            write.addr.eq(token[depth + 1]),
+            write.en.eq(valid[depth + 1]),
+            write.data.eq(Cat(results)),
+            self.acc.eq(Cat(results[:BLOCK])),
+            self.row_sum.eq(results[BLOCK]),
+            self.valid.eq(valid[depth + 1]),
+        ]

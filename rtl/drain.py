@@ -1,0 +1,362 @@
+"""Drain: what happens to a finished column on its way from the accumulators to a memory."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from flows.contracts.hardware import BLOCK, WORD_BITS, HardwareConfig
+from flows.contracts.numerics import SCORE_MASKED
+from flows.contracts.program import Dest, Post
+from rtl.banks import ColumnWrite
+from rtl.cluster import ROW_SUM_BITS
+from rtl.delay import DelayLine, delayed
+from rtl.flow import Flow, TableWrite, lanes
+from rtl.gelu import Gelu
+from rtl.packets import slot_layout, step_layout
+from rtl.requant import Requant
+from rtl.residual import Residual, residual_layout
+from rtl.row_max import RowMax
+from rtl.sequencer import token_control_layout
+from rtl.softmax import Normalise, Reciprocal
+
+__all__ = ["Drain", "drain_cycles", "recip_layout"]
+
+CONTEXT_ACC_BITS = 26
+SELECT = 1
+"""Cycles from the clusters' outputs to the chosen column."""
+TO_REQUANT = 1
+REGISTER = 1
+"""Register behind the requantizer, in front of everything that follows."""
+
+
+def recip_layout() -> data.StructLayout:
+    """Reciprocal row sum of the CLS row of ``head``."""
+    return data.StructLayout({"head": 4, "mant": 16, "exp": signed(5)})
+
+
+def map_layout() -> data.StructLayout:
+    """Where a token goes when tokens are dropped."""
+    return data.StructLayout({"keep": 1, "index": 9, "weight": 16})
+
+
+def info_layout() -> data.StructLayout:
+    """What is known of a draining column."""
+    return data.StructLayout({"dest": 3, "column": 10, "key_block": 5, "local_head": 4, "head": 4, "capture": 1,
+                              "last": 1})
+
+
+def row_layout() -> data.StructLayout:
+    """What travels with a row."""
+    return data.StructLayout({"token": 9, "start": 1, "fused": 1})
+
+
+def drain_cycles(operand_cycles: int, exp_cycles: int, cluster_cycles: int) -> dict[Post, int]:
+    """Cycles from issuing the last token of a step until what it wrote can be read, by post-processing.
+
+    Parameters
+    ----------
+    operand_cycles, exp_cycles, cluster_cycles : latencies of the stages before the drain
+    """
+    common = operand_cycles + cluster_cycles + SELECT + TO_REQUANT + Requant.LATENCY + REGISTER
+    write = 4
+    return {
+        Post.INT8: common + write,
+        Post.GELU: common + Gelu.LATENCY + 1 + write,
+        Post.RESIDUAL: common + Residual.LATENCY + write,
+        Post.SCORE: common + 1 + RowMax.LATENCY + write,
+        Post.CONTEXT: common + exp_cycles + Reciprocal.LATENCY + Normalise.LATENCY + write,
+        Post.LOGIT: common + write,
+    }
+
+
+class Drain(wiring.Component):
+    """One 16-lane post-processing pipeline.
+
+    Chosen accumulators pass the softmax division (context only), the requantizer, and then, by the step's ``post``, go to
+    memory as they are, through the GELU table, through score masking and row maximum, or into the residual stream.
+
+    Parameters
+    ----------
+    config : HardwareConfig
+
+    Members
+    -------
+    step : :py:`In(step_layout)`, tokens : :py:`In(9)`, started : :py:`In(1)`
+        The running step; ``started`` in its first cycle.
+    upcoming : :py:`In(slot_layout(config))`, take : :py:`In(1)`
+        The slot that starts with the next cycle.
+    acc : :py:`In(ArrayLayout(512, clusters))`, row_sum : :py:`In(ArrayLayout(17, clusters))`
+        The clusters' outputs.
+    valid, control : :py:`In(...)`
+        The token they belong to.
+    parameter_load : :py:`In(Flow(256))`, parameters_taken : :py:`Out(1)`
+        Column parameters; the last three words become active with the first row of the next column.
+    gelu_table : :py:`In(TableWrite())`
+    map_address : :py:`Out(9)`, map_data : :py:`In(map_layout())`, new_tokens : :py:`In(9)`, dropping : :py:`In(1)`
+        Token selection; ``dropping`` while the running step drops at least one token.
+    recip : :py:`Out(Flow(recip_layout()))`
+        Reciprocals of the CLS row.
+    a, kv, s : :py:`Out(ColumnWrite(...))`, row_max : :py:`Out(Flow(...))`, residual : :py:`Out(Flow(...))`
+    logit : :py:`Out(ColumnWrite(class_cols, 1, 256))`
+        Where rows go.
+
+    Throughput
+    ----------
+    One row of 16 channels a cycle.
+    """
+
+    def __init__(self, config: HardwareConfig) -> None:
+        self.config = config
+        clusters = config.clusters
+        super().__init__({
+            "step": In(step_layout),
+            "tokens": In(9),
+            "started": In(1),
+            "upcoming": In(slot_layout(config)),
+            "take": In(1),
+            "acc": In(data.ArrayLayout(32 * BLOCK, clusters)),
+            "row_sum": In(data.ArrayLayout(ROW_SUM_BITS, clusters)),
+            "valid": In(1),
+            "control": In(token_control_layout(clusters)),
+            "parameter_load": In(Flow(WORD_BITS)),
+            "parameters_taken": Out(1),
+            "gelu_table": In(TableWrite()),
+            "map_address": Out(9),
+            "map_data": In(map_layout()),
+            "new_tokens": In(9),
+            "dropping": In(1),
+            "recip": Out(Flow(recip_layout())),
+            "a": Out(ColumnWrite(config.act_cols, config.max_tokens)),
+            "kv": Out(ColumnWrite(config.kv_cols, config.max_tokens)),
+            "s": Out(ColumnWrite(config.score_cols, config.max_tokens)),
+            "row_max": Out(Flow(RowMax.layout(config))),
+            "residual": Out(Flow(residual_layout())),
+            "logit": Out(ColumnWrite(config.class_cols, 16, WORD_BITS)),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        info = self._info(m)
+        acc, row_sum, row, valid = self._choose(m)
+        p, context_row, context_valid = self._divide(m, acc, row_sum, row, valid, info)
+        y, row, valid, info = self._requantize(m, acc, row, valid, p, context_row, context_valid, info)
+        self._plain(m, y, row, valid, info)
+        self._gelu(m, y, row, valid, info)
+        self._score(m, y, row, valid, info)
+        self._residual(m, y, row, valid, info)
+        return m
+
+    def _info(self, m: Module) -> Signal:
+        """The column that drains next. The decoder cannot replace it before its parameters are taken."""
+        info = Signal(info_layout(), reset_less=True)
+        slot = self.upcoming
+        with m.If(self.take & slot.drain):
+            m.d.sync += [
+                info.dest.eq(slot.dest), info.column.eq(slot.dest_column), info.key_block.eq(slot.key_block),
+                info.local_head.eq(slot.local_head), info.head.eq(slot.head), info.capture.eq(slot.capture),
+                info.last.eq(slot.stats_last),
+            ]
+        return info
+
+    def _choose(self, m: Module) -> tuple[Signal, Signal, Signal, Signal]:
+        """The draining cluster's accumulators."""
+        acc = Signal(32 * BLOCK, reset_less=True)
+        row_sum = Signal(ROW_SUM_BITS, reset_less=True)
+        row = Signal(row_layout(), reset_less=True)
+        valid = Signal()
+        chosen: Value | int = 0
+        chosen_sum: Value | int = 0
+        for cluster in range(self.config.clusters):
+            hit = self.control.drain_cluster == cluster
+            chosen = chosen | Mux(hit, self.acc[cluster], 0)
+            chosen_sum = chosen_sum | Mux(hit, self.row_sum[cluster], 0)
+        m.d.sync += [
+            acc.eq(chosen), row_sum.eq(chosen_sum), valid.eq(self.valid & self.control.drain),
+            row.token.eq(self.control.token), row.start.eq(self.control.start), row.fused.eq(self.control.fused),
+        ]
+        return acc, row_sum, row, valid
+
+    def _divide(self, m: Module, acc: Signal, row_sum: Signal, row: Signal, valid: Signal,
+                info: Signal) -> tuple[Value, Value, Value]:
+        """Softmax division of context columns by the row sum."""
+        m.submodules.reciprocal = reciprocal = Reciprocal()
+        m.submodules.normalise = normalise = Normalise()
+        m.submodules.acc_delay = acc_delay = DelayLine(CONTEXT_ACC_BITS * BLOCK, Reciprocal.LATENCY)
+        m.submodules.row_delay = row_delay = DelayLine(len(row.as_value()), Reciprocal.LATENCY)
+        narrow = Cat(acc.word_select(lane, 32)[:CONTEXT_ACC_BITS] for lane in range(BLOCK))
+        m.d.comb += [
+            reciprocal.i.valid.eq(valid & (self.step.post == Post.CONTEXT)),
+            reciprocal.i.payload.eq(row_sum),
+            acc_delay.i.eq(narrow),
+            row_delay.i.eq(row.as_value()),
+            normalise.i.valid.eq(reciprocal.o.valid),
+            normalise.i.payload.acc.eq(acc_delay.o),
+            normalise.i.payload.mant.eq(reciprocal.o.payload.mant),
+            normalise.i.payload.exp.eq(reciprocal.o.payload.exp),
+        ]
+        divided_row = data.View(row_layout(), row_delay.o)
+        m.d.comb += [
+            self.recip.valid.eq(reciprocal.o.valid & divided_row.start & info.capture),
+            self.recip.payload.head.eq(info.head),
+            self.recip.payload.mant.eq(reciprocal.o.payload.mant),
+            self.recip.payload.exp.eq(reciprocal.o.payload.exp),
+        ]
+        context_row = delayed(m, row_delay.o, Normalise.LATENCY, "context_row")
+        return normalise.o.payload, context_row, normalise.o.valid
+
+    def _requantize(self, m: Module, acc: Signal, row: Signal, valid: Signal, p: Value, context_row: Value,
+                    context_valid: Value, info: Signal) -> tuple[Value, Value, Value, Value]:
+        """Choose the path, take over the column's parameters with its first row, requantize."""
+        context = self.step.post == Post.CONTEXT
+        wide_p = Cat(_extend(p[lane]) for lane in range(BLOCK))
+        r_acc = Signal(32 * BLOCK, reset_less=True)
+        r_row = Signal(row_layout(), reset_less=True)
+        r_valid = Signal()
+        next_row = data.View(row_layout(), Mux(context, context_row, row.as_value()))
+        next_valid = Mux(context, context_valid, valid)
+        first = Signal()
+        m.d.comb += [first.eq(next_valid & next_row.start), self.parameters_taken.eq(first)]
+
+        words = len(info.as_value())
+        loaded = Signal(3 * WORD_BITS, reset_less=True)
+        active = Signal(3 * WORD_BITS, reset_less=True)
+        active_info = Signal(words, reset_less=True)
+        m.d.sync += [
+            loaded.eq(Mux(self.parameter_load.valid, Cat(loaded[WORD_BITS:], self.parameter_load.payload), loaded)),
+            active.eq(Mux(first, loaded, active)),
+            active_info.eq(Mux(first, info.as_value(), active_info)),
+            r_acc.eq(Mux(context, wide_p, acc)),
+            r_row.eq(next_row),
+            r_valid.eq(next_valid),
+        ]
+        m.submodules.requant = requant = Requant()
+        m.d.comb += [
+            requant.i.valid.eq(r_valid),
+            requant.i.payload.acc.eq(r_acc),
+            requant.i.payload.bias.eq(active[:2 * WORD_BITS]),
+            requant.i.payload.mult.eq(active[2 * WORD_BITS:]),
+            requant.i.payload.shift.eq(self.step.shift),
+            requant.i.payload.wide.eq((self.step.post == Post.RESIDUAL) | (self.step.post == Post.LOGIT)),
+        ]
+        out_row = data.View(row_layout(), delayed(m, r_row.as_value(), Requant.LATENCY, "requant_row"))
+        # The map answers one cycle later, together with the register.
+        m.d.comb += self.map_address.eq(out_row.token)
+        y = Signal(lanes(16), reset_less=True)
+        y_row = Signal(row_layout(), reset_less=True)
+        y_valid = Signal()
+        y_info = Signal(info_layout(), reset_less=True)
+        m.d.sync += [
+            y.eq(requant.o.payload),
+            y_row.eq(out_row),
+            y_valid.eq(requant.o.valid),
+            y_info.eq(Mux(requant.o.valid & out_row.start, active_info, y_info.as_value())),
+        ]
+        return y, y_row, y_valid, y_info
+
+    def _plain(self, m: Module, y: Signal, row: Signal, valid: Signal, info: Signal) -> None:
+        """Queries, keys, values, context and logits go to memory as they are."""
+        post = self.step.post
+        plain = valid & ((post == Post.INT8) | (post == Post.CONTEXT))
+        narrow = Cat(y[lane][:8] for lane in range(BLOCK))
+        m.d.comb += [
+            self.kv.enable.eq(plain & (info.dest == Dest.KV)),
+            self.kv.column.eq(info.column),
+            self.kv.token.eq(row.token),
+            self.kv.data.eq(narrow),
+            self.logit.enable.eq(valid & (post == Post.LOGIT)),
+            self.logit.column.eq(info.column),
+            self.logit.token.eq(row.token),
+            self.logit.data.eq(y.as_value()),
+        ]
+        self._a_plain = plain & (info.dest == Dest.A)
+        self._a_word = narrow
+
+    def _gelu(self, m: Module, y: Signal, row: Signal, valid: Signal, info: Signal) -> None:
+        """Table lookup of hidden activations; the write port of A is shared with plain columns."""
+        m.submodules.gelu = gelu = Gelu()
+        m.d.comb += [
+            gelu.i.valid.eq(valid & (self.step.post == Post.GELU)),
+            gelu.i.payload.eq(self._a_word),
+            gelu.table.enable.eq(self.gelu_table.enable),
+            gelu.table.address.eq(self.gelu_table.address),
+            gelu.table.data.eq(self.gelu_table.data),
+        ]
+        g_token = delayed(m, row.token, Gelu.LATENCY, "gelu_token")
+        g_column = delayed(m, info.column, Gelu.LATENCY, "gelu_column")
+        m.d.sync += [
+            self.a.enable.eq(gelu.o.valid | self._a_plain),
+            self.a.column.eq(Mux(gelu.o.valid, g_column, info.column)),
+            self.a.token.eq(Mux(gelu.o.valid, g_token, row.token)),
+            self.a.data.eq(Mux(gelu.o.valid, gelu.o.payload.as_value(), self._a_word)),
+        ]
+
+    def _score(self, m: Module, y: Signal, row: Signal, valid: Signal, info: Signal) -> None:
+        """Mask keys beyond the last token, store, track the row maximum."""
+        heads = self.config.score_heads
+        seen = Signal(1 << 4)
+        held = Signal()
+        first = Signal()
+        score = valid & (self.step.post == Post.SCORE)
+        known = (seen >> info.local_head)[0]
+        m.d.comb += first.eq(Mux(row.start, ~known, held))
+        with m.If(score & row.start):
+            m.d.sync += [held.eq(~known), seen.eq(seen | (1 << info.local_head))]
+        with m.If(self.started):
+            m.d.sync += seen.eq(0)
+
+        last = self.tokens - 1
+        count = Mux(info.key_block == last[4:], last[:4] + 1, BLOCK)
+        masked = Signal(lanes(8), reset_less=True)
+        m.d.sync += [masked[lane].eq(Mux(lane < count, y[lane][:8].as_signed(), SCORE_MASKED))
+                     for lane in range(BLOCK)]
+        enable = Signal()
+        column = Signal(10, reset_less=True)
+        token = Signal(9, reset_less=True)
+        head = Signal(range(max(heads, 2)), reset_less=True)
+        is_first = Signal(reset_less=True)
+        m.d.sync += [enable.eq(score), column.eq(info.column), token.eq(row.token), head.eq(info.local_head),
+                     is_first.eq(first)]
+        m.d.comb += [
+            self.s.enable.eq(enable),
+            self.s.column.eq(column),
+            self.s.token.eq(token),
+            self.s.data.eq(masked.as_value()),
+            self.row_max.valid.eq(enable),
+            self.row_max.payload.local_head.eq(head),
+            self.row_max.payload.token.eq(token),
+            self.row_max.payload.first.eq(is_first),
+            self.row_max.payload.score.eq(masked),
+        ]
+
+    def _residual(self, m: Module, y: Signal, row: Signal, valid: Signal, info: Signal) -> None:
+        """Add to the residual stream, with each row's new place when tokens are dropped."""
+        residual = valid & (self.step.post == Post.RESIDUAL)
+        done = Signal()  # a column of this step has drained
+        held = Signal()
+        first = Mux(row.start, ~done, held)
+        with m.If(residual & row.start):
+            m.d.sync += [held.eq(~done), done.eq(1)]
+        with m.If(self.started):
+            m.d.sync += done.eq(0)
+        place = self.map_data
+        out = self.residual.payload
+        m.d.comb += [
+            # The fused row exists only if a token is dropped.
+            self.residual.valid.eq(residual & (self.dropping | ~row.fused)),
+            out.y.eq(y),
+            out.column.eq(info.column),
+            out.token.eq(row.token),
+            out.index.eq(Mux(self.dropping, Mux(row.fused, self.new_tokens - 1, place.index), row.token)),
+            out.keep.eq(Mux(self.dropping, place.keep & ~row.fused, 1)),
+            out.weight.eq(place.weight),
+            out.start.eq(row.start),
+            out.fused.eq(row.fused),
+            out.first.eq(first),
+            out.last.eq(info.last),
+        ]
+
+
+def _extend(value: Value) -> Value:
+    """Sign extension to 32 bits."""
+    wide = value.as_signed()
+    return Cat(wide, wide[-1].replicate(32 - len(wide)))

@@ -1,0 +1,151 @@
+"""Norm pass: normalises the residual stream column by column, just ahead of the slots that read it."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from flows.contracts.hardware import WORD_BITS, HardwareConfig
+from rtl.banks import ColumnWrite
+from rtl.decoder import WordWrite
+from rtl.delay import delayed
+from rtl.flow import Flow
+from rtl.layer_norm import Normalize
+from rtl.residual import Residual, statistic_layout
+
+__all__ = ["NormPass"]
+
+
+class NormPass(wiring.Component):
+    """Applies the layer norm to one column of 16 channels after the other, one token a cycle.
+
+    It never stalls, and the array consumes a column no faster than it is made, so a slot may read a column as soon as its
+    first token has been written.
+
+    Parameters
+    ----------
+    config : HardwareConfig
+
+    Members
+    -------
+    start : :py:`In(1)`
+    columns : :py:`In(7)`, half : :py:`In(1)`, shift : :py:`In(5)`, tokens : :py:`In(9)`, width : :py:`In(11)`
+        What to normalise and which half of the parameter memory to use; stable while the pass runs.
+    parameters : :py:`In(WordWrite())`
+        Address ``half * max_width/16 + column``; words 0 and 1 are 16 int32 beta, word 2 is 16 int16 gamma.
+    statistic : :py:`In(Flow(statistic_layout()))`
+    read_address : :py:`Out(...)`, read_data : :py:`In(256)`
+        Read port of the residual memory.
+    write : :py:`Out(ColumnWrite(x_cols, max_tokens))`
+    available : :py:`Out(8)`
+        Columns of which the first token has been written, since ``start``.
+    busy : :py:`Out(1)`
+
+    Latency
+    -------
+    ``LATENCY`` cycles from ``start`` to the first ``write``.
+
+    Throughput
+    ----------
+    One token of a column (16 channels) a cycle.
+    """
+
+    LATENCY = 1 + Residual.READ + Normalize.LATENCY
+
+    def __init__(self, config: HardwareConfig) -> None:
+        self.config = config
+        self.depth = config.residual_cols * config.max_tokens
+        super().__init__({
+            "start": In(1),
+            "columns": In(7),
+            "half": In(1),
+            "shift": In(5),
+            "tokens": In(9),
+            "width": In(11),
+            "parameters": In(WordWrite()),
+            "statistic": In(Flow(statistic_layout())),
+            "read_address": Out(range(self.depth)),
+            "read_data": In(WORD_BITS),
+            "write": Out(ColumnWrite(config.x_cols, config.max_tokens)),
+            "available": Out(8),
+            "busy": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        running = Signal()
+        column = Signal(7)
+        token = Signal(9)
+        base = Signal(range(self.depth + self.config.max_tokens))
+        last_token = Signal()
+        m.d.comb += last_token.eq(token == self.tokens - 1)
+        with m.If(running):
+            m.d.sync += token.eq(Mux(last_token, 0, token + 1))
+            with m.If(last_token):
+                m.d.sync += [column.eq(column + 1), base.eq(base + self.config.max_tokens)]
+                with m.If(column == self.columns - 1):
+                    m.d.sync += running.eq(0)
+        with m.If(self.start):
+            m.d.sync += [running.eq(1), column.eq(0), token.eq(0), base.eq(0), self.available.eq(0)]
+        m.d.comb += [self.busy.eq(running), self.read_address.eq(base + token)]
+
+        gamma, beta = self._parameters(m, column)
+        statistic = self._statistics(m, token)
+        m.submodules.normalize = normalize = Normalize()
+        m.d.comb += [
+            normalize.i.valid.eq(delayed(m, running, Residual.READ, "running", reset_less=False)),
+            normalize.i.payload.x.eq(self.read_data),
+            normalize.i.payload.s1.eq(statistic.s1),
+            normalize.i.payload.mant.eq(statistic.mant),
+            normalize.i.payload.exp.eq(statistic.exp),
+            normalize.i.payload.gamma.eq(gamma),
+            normalize.i.payload.beta.eq(beta),
+            normalize.i.payload.shift.eq(self.shift),
+            normalize.width.eq(self.width),
+        ]
+        steps = Residual.READ + Normalize.LATENCY
+        m.d.comb += [
+            self.write.enable.eq(normalize.o.valid),
+            self.write.column.eq(delayed(m, column, steps, "column")),
+            self.write.token.eq(delayed(m, token, steps, "token")),
+            self.write.data.eq(normalize.o.payload),
+        ]
+        with m.If(self.write.enable & (self.write.token == 0)):
+            m.d.sync += self.available.eq(self.available + 1)
+        return m
+
+    def _parameters(self, m: Module, column: Signal) -> tuple[Signal, Signal]:
+        """Three memories, one per word of a column's parameters."""
+        columns = self.config.residual_cols
+        words = []
+        m.d.comb += self.parameters.ready.eq(1)
+        for index in range(3):
+            mem = memory.Memory(shape=WORD_BITS, depth=2 * columns, init=[])
+            m.submodules[f"parameters{index}"] = mem
+            read, write = mem.read_port(), mem.write_port()
+            register = Signal(WORD_BITS, name=f"parameter{index}", reset_less=True)
+            m.d.comb += [
+                read.addr.eq(Mux(self.half, columns, 0) + column),
+                read.en.eq(1),
+                write.addr.eq(self.parameters.address),
+                write.data.eq(self.parameters.data),
+                write.en.eq(self.parameters.valid & (self.parameters.word == index)),
+            ]
+            m.d.sync += register.eq(read.data)
+            words.append(register)
+        return words[2], Cat(words[0], words[1])
+
+    def _statistics(self, m: Module, token: Signal):
+        """The tokens' statistics, kept since the last column of the residual stream drained."""
+        layout = statistic_layout()
+        m.submodules.statistics = mem = memory.Memory(shape=layout.size, depth=self.config.max_tokens, init=[])
+        read, write = mem.read_port(), mem.write_port()
+        register = Signal(layout, name="statistic_register", reset_less=True)
+        m.d.comb += [
+            read.addr.eq(token),
+            read.en.eq(1),
+            write.addr.eq(self.statistic.payload.index),
+            write.data.eq(self.statistic.payload.as_value()),
+            write.en.eq(self.statistic.valid),
+        ]
+        m.d.sync += register.eq(read.data)
+        return register

@@ -1,0 +1,207 @@
+"""Slot sequencer: starts steps and slots and counts tokens through them."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from flows.contracts.hardware import HardwareConfig
+from flows.contracts.program import Drop, Post
+from rtl.packets import slot_layout, step_layout
+
+__all__ = ["MIN_SLOT", "Sequencer", "token_control_layout"]
+
+MIN_SLOT = 16
+"""Shortest slot in cycles: above the accumulators' read-to-write distance and the number of clusters."""
+
+
+def token_control_layout(clusters: int) -> data.StructLayout:
+    """What travels with a token from the memories to the drain.
+
+    ``token``: row; ``start``: first token of the slot; ``fused``: the extra row after the last token that stands for
+    the fused token; ``fresh`` and ``active``: one bit per cluster; ``drain``: this slot finishes the column of cluster
+    ``drain_cluster``.
+    """
+    return data.StructLayout({
+        "token": 9,
+        "start": 1,
+        "fused": 1,
+        "drain": 1,
+        "drain_cluster": 4,
+        "fresh": clusters,
+        "active": clusters,
+    })
+
+
+class Sequencer(wiring.Component):
+    """One rule: all clusters change block together, once a slot.
+
+    A slot starts when the decoder holds it, the one before has issued its last token, the columns it reads exist, and,
+    if it drains while tokens are dropped, the selection is done. A step starts when the pipeline has drained.
+
+    Parameters
+    ----------
+    config : HardwareConfig
+    drain_cycles : dict
+        Cycles from the last token of a step until everything it wrote can be read, by ``Post``.
+    norm_cycles : int
+        Further cycles before a norm pass may start.
+
+    Members
+    -------
+    clear : :py:`In(1)`
+        Forget everything, ready for a new program.
+    step : :py:`In(stream.Signature(step_layout))`
+    slot : :py:`In(stream.Signature(slot_layout(config)))`
+    columns : :py:`In(8)`
+        Columns available of the step's norm pass or image.
+    select_busy : :py:`In(1)`
+    new_tokens : :py:`In(9)`
+        Tokens alive after the running step if it drops tokens.
+    go : :py:`Out(1)`
+        A step starts; ``current`` and ``tokens`` are valid from the next cycle on.
+    started : :py:`Out(1)`
+        The cycle after ``go``.
+    current : :py:`Out(step_layout)`
+    tokens : :py:`Out(9)`
+        Tokens alive.
+    take : :py:`Out(1)`
+        A slot starts with the next cycle.
+    taken : :py:`Out(slot_layout(config))`
+        The running slot.
+    valid : :py:`Out(1)`, control : :py:`Out(token_control_layout(clusters))`
+        The token to issue.
+    running : :py:`Out(1)`
+        A slot runs.
+    idle : :py:`Out(1)`
+        No slot runs and the pipeline has drained.
+    wait_step, wait_columns, wait_select : :py:`Out(1)`
+        Why no slot runs, for the stall counters.
+    """
+
+    def __init__(self, config: HardwareConfig, drain_cycles: dict[Post, int], norm_cycles: int) -> None:
+        self.config = config
+        self.drain_cycles = drain_cycles
+        self.norm_cycles = norm_cycles
+        self.slot_layout = slot_layout(config)
+        super().__init__({
+            "clear": In(1),
+            "step": In(stream.Signature(step_layout)),
+            "slot": In(stream.Signature(self.slot_layout)),
+            "columns": In(8),
+            "select_busy": In(1),
+            "new_tokens": In(9),
+            "go": Out(1),
+            "started": Out(1),
+            "current": Out(step_layout),
+            "tokens": Out(9),
+            "take": Out(1),
+            "taken": Out(self.slot_layout),
+            "valid": Out(1),
+            "control": Out(token_control_layout(config.clusters)),
+            "running": Out(1),
+            "idle": Out(1),
+            "wait_step": Out(1),
+            "wait_columns": Out(1),
+            "wait_select": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        running = self.running
+        last_cycle = Signal()
+        self._steps(m, running)
+        self._start(m, running, last_cycle)
+        self._count(m, running, last_cycle)
+        self._issue(m, running)
+        with m.If(self.clear):
+            m.d.sync += [running.eq(0), self.started.eq(0)]
+        return m
+
+    def _steps(self, m: Module, running: Signal) -> None:
+        """Barrier between steps."""
+        longest = max(self.drain_cycles.values()) + self.norm_cycles
+        quiet = Signal(range(longest + 1))
+        needed = Signal(range(longest + 1))
+        m.d.sync += quiet.eq(Mux(running, 0, Mux(quiet == longest, quiet, quiet + 1)))
+        drained_at = Signal(range(longest + 1))
+        with m.Switch(self.current.post):
+            for post, cycles in self.drain_cycles.items():
+                with m.Case(post):
+                    m.d.comb += drained_at.eq(cycles)
+        m.d.sync += needed.eq(drained_at + Mux(self.step.payload.norm, self.norm_cycles, 0))
+        drained = Signal()
+        m.d.comb += [
+            drained.eq(~running & (quiet >= needed) & ~self.select_busy),
+            self.idle.eq(~running & (quiet == longest) & ~self.select_busy),
+            self.go.eq(self.step.valid & drained),
+            self.step.ready.eq(drained),
+        ]
+        m.d.sync += self.started.eq(self.go)
+        with m.If(self.go):
+            m.d.sync += self.current.eq(self.step.payload)
+            with m.If(self.step.payload.tokens != 0):
+                m.d.sync += self.tokens.eq(self.step.payload.tokens)
+            with m.Elif(self.current.drop != Drop.NONE):
+                m.d.sync += self.tokens.eq(self.new_tokens)
+        with m.If(self.clear):
+            # Nothing has run, and no step has dropped tokens.
+            m.d.sync += [quiet.eq(longest), self.current.eq(0), self.tokens.eq(0)]
+
+    def _start(self, m: Module, running: Signal, last_cycle: Signal) -> None:
+        """When the next slot may start."""
+        slot, step = self.slot.payload, self.current
+        counted = step.norm | step.image
+        columns_ok = Signal()
+        select_ok = Signal()
+        free = Signal()
+        m.d.comb += [
+            columns_ok.eq(~counted | (self.columns >= slot.need_columns)),
+            select_ok.eq(~(slot.drain & (step.drop != Drop.NONE) & self.select_busy)),
+            free.eq(~self.step.valid & ~self.started & (~running | last_cycle)),
+            self.slot.ready.eq(free & columns_ok & select_ok),
+            self.take.eq(self.slot.valid & self.slot.ready),
+            self.wait_step.eq(~running & self.step.valid),
+            self.wait_columns.eq(~running & self.slot.valid & free & ~columns_ok),
+            self.wait_select.eq(~running & self.slot.valid & free & columns_ok & ~select_ok),
+        ]
+        with m.If(self.take):
+            m.d.sync += [running.eq(1), self.taken.eq(slot)]
+        with m.Elif(last_cycle):
+            m.d.sync += running.eq(0)
+
+    def _count(self, m: Module, running: Signal, last_cycle: Signal) -> None:
+        """Cycle within the slot, and its length."""
+        cycle = Signal(range(512))
+        rows = Signal(range(512))
+        length = Signal(range(512))
+        m.d.sync += [
+            rows.eq(self.tokens + (self.current.drop != Drop.NONE)),
+            length.eq(Mux(rows < MIN_SLOT, MIN_SLOT, rows)),
+            cycle.eq(Mux(self.take, 0, cycle + 1)),
+        ]
+        m.d.comb += last_cycle.eq(running & (cycle == length - 1))
+        self._cycle, self._rows = cycle, rows
+
+    def _issue(self, m: Module, running: Signal) -> None:
+        """Token control, and which clusters start a column with this block."""
+        clusters = self.config.clusters
+        active = Cat(self.slot.payload.clusters[c].valid for c in range(clusters))
+        opened = Signal(clusters)  # a column is under way
+        fresh = Signal(clusters)
+        closing = Signal(clusters)
+        m.d.comb += closing.eq(Mux(self.slot.payload.drain, 1 << self.slot.payload.drain_cluster, 0))
+        with m.If(self.take):
+            m.d.sync += [fresh.eq(~opened), opened.eq((opened | active) & ~closing)]
+        with m.If(self.clear):
+            m.d.sync += opened.eq(0)
+        taken = self.taken
+        m.d.comb += [
+            self.valid.eq(running & (self._cycle < self._rows)),
+            self.control.token.eq(self._cycle),
+            self.control.start.eq(self._cycle == 0),
+            self.control.fused.eq((self.current.drop != Drop.NONE) & (self._cycle == self._rows - 1)),
+            self.control.drain.eq(taken.drain),
+            self.control.drain_cluster.eq(taken.drain_cluster),
+            self.control.fresh.eq(fresh),
+            self.control.active.eq(Cat(taken.clusters[c].valid for c in range(clusters))),
+        ]

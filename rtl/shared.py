@@ -1,0 +1,65 @@
+"""Modules that are emitted once and instantiated many times.
+
+Amaranth elaborates every submodule anew, so sixteen dot products per cluster become sixteen modules of identical text.
+A shared module is converted to Verilog once; each use is an ``Instance``. That keeps the Verilog small, synthesis
+hierarchical, and simulation builds several times faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from amaranth.back import verilog
+from amaranth.hdl import ClockSignal, Elaboratable, Instance, ResetSignal, Value, ValueLike
+from amaranth.lib import wiring
+
+PortSpec = tuple[Value, Any]
+_registry: dict[str, wiring.Component] = {}
+
+
+def shared_instance(name: str, factory: Callable[[], wiring.Component], **ports: ValueLike) -> Instance:
+    """An ``Instance`` of the component that ``factory`` makes, emitted under ``name``.
+
+    Parameters
+    ----------
+    name : module name; the same name must always mean the same circuit
+    factory : makes the component when the name is met for the first time
+    **ports : a value per member of the component's signature ; nested members as ``outer__inner``
+    """
+    if name not in _registry:
+        _registry[name] = factory()
+    connections: dict[str, ValueLike] = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+    component = _registry[name]
+    for path, member, _ in component.signature.flatten(component):
+        port = "__".join(str(part) for part in path)
+        prefix = "i" if member.flow == wiring.In else "o"
+        connections[f"{prefix}_{port}"] = ports.pop(port)
+    if ports:
+        raise TypeError(f"{name} has no member {sorted(ports)[0]!r}")
+    return Instance(name, **connections)
+
+
+def to_verilog(component: Elaboratable, name: str, ports: dict[str, PortSpec] | None = None) -> str:
+    """Verilog of ``component`` and of every shared module it uses, directly or not, each once.
+
+    Parameters
+    ----------
+    component : the top
+    name : its module name
+    ports : flat port names as :func:`amaranth.back.verilog.convert` takes them; by default those Amaranth derives
+        from the signature
+    """
+    _registry.clear()
+    texts = [_convert(component, name, ports)]
+    done: set[str] = set()
+    while pending := sorted(set(_registry) - done):
+        for shared in pending:
+            texts.append(_convert(_registry[shared], shared, None))
+            done.add(shared)
+    return "\n".join(texts)
+
+
+def _convert(component: Elaboratable, name: str, ports: dict[str, PortSpec] | None) -> str:
+    options = {} if ports is None else {"ports": ports}
+    return verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True, **options)

@@ -1,0 +1,160 @@
+"""Top level: the core behind an AXI4-Lite register bank and an AXI4 memory master."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import enum, wiring
+from amaranth.lib.wiring import In, Out
+
+from flows.contracts.hardware import HardwareConfig
+from flows.contracts.registers import ADDRESS_BITS, TOKENS_KEPT_ENTRIES, Error
+from rtl.axi import AXI4, AXI4Lite
+from rtl.axi_read import AxiRead
+from rtl.axi_write import AxiWrite
+from rtl.control import Control
+from rtl.core import Core
+
+__all__ = ["Top"]
+
+IMAGE_FIFO_WORDS = 256
+"""Covers the memory latency, so that patches arrive faster than the array consumes them."""
+
+STALLS = ("stall_memory", "stall_load", "stall_barrier", "stall_column", "stall_select")
+
+
+class State(enum.Enum):
+    """Life of a run."""
+
+    IDLE = 0
+    CLEAR = 1
+    START = 2
+    RUN = 3
+    SEND = 4
+    WRITE = 5
+
+
+class Top(wiring.Component):
+    """The accelerator.
+
+    A run reads a program and an image, writes the logits, and ends with ``done``; every error ends it too, with a code.
+
+    Parameters
+    ----------
+    config : HardwareConfig
+
+    Members
+    -------
+    s_axi_control : :py:`In(AXI4Lite())`
+        Registers, see :mod:`flows.contracts.registers`.
+    m_axi_gmem : :py:`Out(AXI4(config.bus_bits))`
+    interrupt : :py:`Out(1)`
+    """
+
+    def __init__(self, config: HardwareConfig) -> None:
+        self.config = config
+        super().__init__({
+            "s_axi_control": In(AXI4Lite(addr_width=ADDRESS_BITS)),
+            "m_axi_gmem": Out(AXI4(config.bus_bits)),
+            "interrupt": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self.config
+        m.submodules.control = control = Control(config)
+        m.submodules.axi_read = read = AxiRead(config, image_words=IMAGE_FIFO_WORDS)
+        m.submodules.axi_write = write = AxiWrite(config)
+        m.submodules.core = core = Core(config)
+        self._buses(m, control, read, write, core)
+        self._run(m, control, read, write, core)
+        self._counters(m, control, core)
+        return m
+
+    def _buses(self, m: Module, control: Control, read: AxiRead, write: AxiWrite, core: Core) -> None:
+        wiring.connect(m, wiring.flipped(self.s_axi_control), control.bus)
+        m.d.comb += self.interrupt.eq(control.interrupt)
+        for part in (read.bus, write.bus):
+            for (name,), member, signal in part.signature.flatten(part):
+                port = getattr(self.m_axi_gmem, str(name))
+                m.d.comb += port.eq(signal) if member.flow == wiring.Out else signal.eq(port)
+        wiring.connect(m, read.program, core.program)
+        wiring.connect(m, read.image, core.image)
+        wiring.connect(m, core.image_request, read.image_request)
+        wiring.connect(m, core.logits, write.i)
+        m.d.comb += [
+            core.image_address.eq(control.image_address),
+            read.program_request.address.eq(control.program_address),
+            read.program_request.words.eq(control.program_words),
+            write.address.eq(control.output_address),
+            write.words.eq(core.logit_words),
+        ]
+
+    def _run(self, m: Module, control: Control, read: AxiRead, write: AxiWrite, core: Core) -> None:
+        """From start to done, by way of the program, the output, or an error."""
+        state = Signal(State)
+        clear = Signal()
+        idle_cycles = Signal(32)
+        error = Signal(4)
+        failed = Signal()
+        active = (state == State.RUN) | (state == State.SEND) | (state == State.WRITE)
+        moving = core.progress | (write.i.valid & write.i.ready)
+        m.d.sync += idle_cycles.eq(Mux(active & ~moving, idle_cycles + 1, 0))
+        m.d.comb += [
+            error.eq(Mux(core.error != 0, core.error, Mux(read.error, Error.AXI_READ, Mux(
+                write.error, Error.AXI_WRITE, Mux(idle_cycles >= control.watchdog, Error.WATCHDOG, 0))))),
+            failed.eq(active & (error != 0)),
+            core.clear.eq(clear),
+            read.clear.eq(clear),
+            write.clear.eq(clear | failed),
+            core.start.eq(state == State.START),
+            read.program_request.start.eq(state == State.START),
+            read.stop.eq(state == State.IDLE),
+            core.send.eq(state == State.SEND),
+            write.start.eq(state == State.SEND),
+            control.busy.eq(state != State.IDLE),
+            control.error_code.eq(error),
+        ]
+        with m.Switch(state):
+            with m.Case(State.IDLE):
+                with m.If(control.start):
+                    m.d.sync += state.eq(State.CLEAR)
+            with m.Case(State.CLEAR):
+                m.d.comb += clear.eq(1)
+                m.d.sync += state.eq(State.START)
+            with m.Case(State.START):
+                m.d.sync += state.eq(State.RUN)
+            with m.Case(State.RUN):
+                with m.If(core.finished):
+                    m.d.sync += state.eq(State.SEND)
+            with m.Case(State.SEND):
+                m.d.sync += state.eq(State.WRITE)
+            with m.Case(State.WRITE):
+                with m.If(~write.busy & ~failed):
+                    m.d.comb += control.done.eq(1)
+                    m.d.sync += state.eq(State.IDLE)
+        with m.If(failed):
+            m.d.comb += control.done.eq(1)
+            m.d.sync += state.eq(State.IDLE)
+
+    def _counters(self, m: Module, control: Control, core: Core) -> None:
+        """What the registers show of a run."""
+        drops = Signal(range(TOKENS_KEPT_ENTRIES))
+        counting = Signal()
+        m.d.comb += [
+            control.step.eq(core.step),
+            control.tokens.eq(core.tokens),
+            control.kept.enable.eq(core.kept),
+            control.kept.index.eq(drops),
+            control.kept.tokens.eq(core.kept_tokens),
+        ]
+        with m.If(control.start):
+            m.d.sync += [counting.eq(1), drops.eq(0)]
+        with m.Elif(control.done):
+            m.d.sync += counting.eq(0)
+        with m.Elif(core.kept):
+            m.d.sync += drops.eq(drops + 1)
+        for name, event in [("slots", core.take)] + [(stall, getattr(core, stall)) for stall in STALLS]:
+            counter = Signal(32, name=f"count_{name}")
+            with m.If(control.start):
+                m.d.sync += counter.eq(0)
+            with m.Elif(counting & event):
+                m.d.sync += counter.eq(counter + 1)
+            m.d.comb += getattr(control, name).eq(counter)

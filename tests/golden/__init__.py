@@ -1,0 +1,1 @@
+"""The golden model against an independent implementation, unit by unit and as a whole."""
