@@ -1,0 +1,329 @@
+"""AXI4 read master: fetches the program stream and the image, each as one sequence of 256-bit words.
+
+A burst is asked for only when the FIFO has room for all of it, so read data is never refused (``rready`` is constant)
+and one client can never block the other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+
+from flows.contracts.hardware import WORD_BITS, HardwareConfig
+from rtl.axi import BURST_INCR, PAGE_BITS, AXI4Read, Resp, burst_size
+from rtl.flow import Flow
+
+BURST_BYTES = 2048
+"""Bytes of a full burst. Transfers start at a multiple of 4 KiB, so no burst crosses one."""
+
+BURST_WORDS = BURST_BYTES * 8 // WORD_BITS
+
+
+def fifo_entries(fifo_words: int, bus_bits: int) -> int:
+    """Depth of a client's FIFO: an entry is a word, or a beat when beats are wider.
+
+    Raises
+    ------
+    ValueError
+        When not even one full burst fits.
+    """
+    if fifo_words < BURST_WORDS:
+        raise ValueError(f"read FIFO must hold a burst of {BURST_WORDS} words, not {fifo_words!r}")
+    return fifo_words * WORD_BITS // max(bus_bits, WORD_BITS)
+
+
+class ReadRequest(wiring.Signature):
+    """Order to read a sequence of words.
+
+    Members
+    -------
+    start : :py:`Out(1)`
+        Pulse; the other members are taken in that cycle. Ignored while the client's last transfer is not complete.
+    address : :py:`Out(64)`
+        Byte address, a multiple of 4 KiB; the low 12 bits are taken as zero.
+    words : :py:`Out(32)`
+        Number of 256-bit words; 0 reads nothing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({"start": Out(1), "address": Out(64), "words": Out(32)})
+
+
+class ReadClient(wiring.Component):
+    """One sequence of words: cuts it into bursts, keeps the room for them, and turns beats into words.
+
+    Parameters
+    ----------
+    bus_bits : int
+        128, 256 or 512.
+    fifo_words : int
+        Words the FIFO holds, at least :data:`BURST_WORDS`.
+
+    Members
+    -------
+    request : :py:`In(ReadRequest())`
+    want : :py:`Out(1)`
+        A burst is wanted, at ``address``, of ``length + 1`` beats.
+    address : :py:`Out(64)`
+    length : :py:`Out(8)`
+    take : :py:`In(1)`
+        The burst is being issued. Only while ``want``.
+    beat : :py:`In(Flow({data, last}))`
+        Read data of this client.
+    o : :py:`Out(stream.Signature(unsigned(256)))`
+    clear : :py:`In(1)`
+        Forgets the transfer and empties the FIFO; bursts still under way are thrown away as they arrive.
+    stale : :py:`Out(1)`
+        What arrives belongs to a forgotten transfer.
+    unfinished : :py:`Out(1)`
+        Bursts of the transfer are still to be issued.
+    outstanding : :py:`Out(1)`
+        Bursts are issued and not complete.
+    """
+
+    def __init__(self, bus_bits: int, fifo_words: int) -> None:
+        self._bus_bits = bus_bits
+        self._words_per_entry = max(bus_bits // WORD_BITS, 1)
+        self._depth = fifo_entries(fifo_words, bus_bits)
+        super().__init__({
+            "request": In(ReadRequest()),
+            "want": Out(1),
+            "address": Out(64),
+            "length": Out(8),
+            "take": In(1),
+            "beat": In(Flow(data.StructLayout({"data": bus_bits, "last": 1}))),
+            "o": Out(stream.Signature(WORD_BITS)),
+            "clear": In(1),
+            "stale": Out(1),
+            "unfinished": Out(1),
+            "outstanding": Out(1),
+        })
+
+    if TYPE_CHECKING:  # members are attributes that only the signature names
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        self._room = Signal(range(self._depth + 1), init=self._depth)
+        self._bursts = Signal(range(self._depth * self._words_per_entry // BURST_WORDS + 1))
+        self._odd = Signal()
+        pop = self._data_path(m)
+        self._issue(m, pop)
+        return m
+
+    def _issue(self, m: Module, pop: Signal) -> None:
+        """Bursts still to be asked for, and the FIFO entries promised to them."""
+        left = Signal(32)
+        chunk = Signal(64 - (BURST_BYTES.bit_length() - 1))
+        words = Signal(range(BURST_WORDS + 1))
+        entries = Signal.like(self._room)
+        full_entries = BURST_WORDS // self._words_per_entry
+        beats = Signal(9)
+        m.d.comb += [
+            self.unfinished.eq(left != 0),
+            self.outstanding.eq(self._bursts != 0),
+            self.address.eq(Cat(Const(0, 64 - len(chunk)), chunk)),
+            entries.eq(words if self._words_per_entry == 1 else (words + 1) >> 1),
+            beats.eq(entries * max(WORD_BITS // self._bus_bits, 1)),
+            self.length.eq(beats - 1),
+        ]
+        # Registered, as the sums behind them are long; room only grows until the burst is taken.
+        m.d.sync += [
+            words.eq(Mux(left >= BURST_WORDS, BURST_WORDS, left)),
+            self.want.eq((left != 0) & (self._room >= full_entries) & ~self.stale & ~self.take & ~self.clear),
+            self._room.eq(self._room + pop - Mux(self.take, entries, 0)),
+        ]
+        done = Signal()
+        m.d.comb += done.eq(self.beat.valid & self.beat.payload.last & self.outstanding)
+        m.d.sync += self._bursts.eq(self._bursts + self.take - done)
+        with m.If(self.take):
+            m.d.sync += [left.eq(left - words), chunk.eq(chunk + 1)]
+        with m.If(self.request.start & ~self.unfinished & (~self.outstanding | self.stale)):
+            m.d.sync += [
+                left.eq(self.request.words),
+                chunk.eq(Cat(Const(0, PAGE_BITS - 64 + len(chunk)), self.request.address[PAGE_BITS:])),
+                self._odd.eq(self.request.words[0]),
+            ]
+        with m.If(done & (self._bursts == 1) & ~self.take):
+            m.d.sync += self.stale.eq(0)
+        with m.If(self.clear):
+            still_out = (self._bursts > 1) | (self.outstanding & ~done)
+            m.d.sync += [left.eq(0), self._room.eq(self._depth), self.stale.eq(still_out)]
+
+    def _data_path(self, m: Module) -> Signal:
+        """Beats -> FIFO -> words. Returns the strobe that frees a FIFO entry."""
+        push, pop = Signal(), Signal()
+        m.d.comb += push.eq(self.beat.valid & self.outstanding & ~self.stale)
+        if self._bus_bits < WORD_BITS:
+            self._join_beats(m, push, pop)
+        elif self._bus_bits == WORD_BITS:
+            fifo = self._fifo(m, WORD_BITS)
+            m.d.comb += [fifo.w_en.eq(push), fifo.w_data.eq(self.beat.payload.data)]
+            self._connect_output(m, fifo, pop)
+        else:
+            self._split_beats(m, push, pop)
+        return pop
+
+    def _fifo(self, m: Module, width: int) -> Any:
+        m.submodules.fifo = fifo = ResetInserter(self.clear)(SyncFIFOBuffered(width=width, depth=self._depth))
+        return fifo
+
+    def _connect_output(self, m: Module, fifo: Any, pop: Signal) -> None:
+        m.d.comb += [
+            self.o.payload.eq(fifo.r_data),
+            self.o.valid.eq(fifo.r_rdy),
+            pop.eq(self.o.valid & self.o.ready),
+            fifo.r_en.eq(pop),
+        ]
+
+    def _join_beats(self, m: Module, push: Signal, pop: Signal) -> None:
+        """Two beats make a word."""
+        fifo = self._fifo(m, WORD_BITS)
+        second = Signal()
+        low = Signal(self._bus_bits, reset_less=True)
+        with m.If(push):
+            m.d.sync += [second.eq(~second), low.eq(self.beat.payload.data)]
+        with m.If(self.clear):
+            m.d.sync += second.eq(0)
+        m.d.comb += [fifo.w_en.eq(push & second), fifo.w_data.eq(Cat(low, self.beat.payload.data))]
+        self._connect_output(m, fifo, pop)
+
+    def _split_beats(self, m: Module, push: Signal, pop: Signal) -> None:
+        """A beat makes two words, except the last one of an odd transfer, which an extra FIFO bit marks."""
+        fifo = self._fifo(m, self._bus_bits + 1)
+        last = self.beat.payload.last & (self._bursts == 1) & ~self.unfinished
+        m.d.comb += [fifo.w_en.eq(push), fifo.w_data.eq(Cat(self.beat.payload.data, last & self._odd))]
+        high, single = Signal(), Signal()
+        m.d.comb += [
+            single.eq(fifo.r_data[-1]),
+            self.o.valid.eq(fifo.r_rdy),
+            self.o.payload.eq(fifo.r_data[:self._bus_bits].word_select(high, WORD_BITS)),
+            pop.eq(self.o.valid & self.o.ready & (high | single)),
+            fifo.r_en.eq(pop),
+        ]
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += high.eq(~high & ~single)
+        with m.If(self.clear):
+            m.d.sync += high.eq(0)
+
+
+class AxiRead(wiring.Component):
+    """AXI4 read master with two clients: the program stream (ID 0) and the image (ID 1).
+
+    Bursts are 2 KiB (the last one of a transfer shorter) and are shared out round-robin. Read data of the two IDs may
+    arrive interleaved.
+
+    Parameters
+    ----------
+    config : HardwareConfig
+        ``bus_bits`` and ``fifo_words`` are used.
+    image_words : int
+        Depth of the image FIFO, at least 64 (one burst under way at a time).
+
+    Members
+    -------
+    program_request : :py:`In(ReadRequest())`
+    image_request : :py:`In(ReadRequest())`
+    program : :py:`Out(stream.Signature(unsigned(256)))`
+    image : :py:`Out(stream.Signature(unsigned(256)))`
+    stop : :py:`In(1)`
+        While high no burst is issued.
+    clear : :py:`In(1)`
+        Pulse: forgets both transfers, empties the FIFOs and resets ``error``. Data that is still under way is thrown
+        away when it comes, and the next transfer starts after that.
+    idle : :py:`Out(1)`
+        No burst is outstanding, and none will be issued (both transfers are fully issued, or ``stop`` is high). Falls
+        in the cycle after a ``start``; words may still wait in the FIFOs.
+    error : :py:`Out(1)`
+        A beat had a response other than OKAY; stays until ``clear``. The beat's data is delivered all the same.
+    bus : :py:`Out(AXI4Read(config.bus_bits))`
+
+    Latency
+    -------
+    From ``start`` to ``arvalid`` 3 cycles; from a beat to its word at the output 3 cycles (128-bit bus: from the
+    second beat).
+
+    Throughput
+    ----------
+    One word per cycle for 256 and 512 bits, one word every two cycles for 128 bits, as long as ``fifo_words`` covers
+    the memory latency: a burst (64 words) must be free for it to be asked for, so ``fifo_words >= latency + 128``.
+    """
+
+    def __init__(self, config: HardwareConfig, *, image_words: int = BURST_WORDS) -> None:
+        self._bus_bits = config.bus_bits
+        self._depths = (config.fifo_words, image_words)
+        super().__init__({
+            "program_request": In(ReadRequest()),
+            "image_request": In(ReadRequest()),
+            "program": Out(stream.Signature(WORD_BITS)),
+            "image": Out(stream.Signature(WORD_BITS)),
+            "stop": In(1),
+            "clear": In(1),
+            "idle": Out(1),
+            "error": Out(1),
+            "bus": Out(AXI4Read(config.bus_bits)),
+        })
+
+    if TYPE_CHECKING:  # members are attributes that only the signature names
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.program_client = program = ReadClient(self._bus_bits, self._depths[0])
+        m.submodules.image_client = image = ReadClient(self._bus_bits, self._depths[1])
+        wiring.connect(m, wiring.flipped(self.program_request), program.request)
+        wiring.connect(m, wiring.flipped(self.image_request), image.request)
+        wiring.connect(m, wiring.flipped(self.program), program.o)
+        wiring.connect(m, wiring.flipped(self.image), image.o)
+        clients = (program, image)
+        m.d.comb += [client.clear.eq(self.clear) for client in clients]
+        m.d.comb += self.idle.eq(~(program.outstanding | image.outstanding)
+                                 & (self.stop | ~(program.unfinished | image.unfinished)))
+        self._arbitrate(m, *clients)
+        self._receive(m, *clients)
+        return m
+
+    def _arbitrate(self, m: Module, program: ReadClient, image: ReadClient) -> None:
+        """One burst at a time into the AR register; when both want one, the client that was not served last."""
+        bus = self.bus
+        open_ = ~bus.arvalid & ~self.stop & ~self.clear
+        choose_image = image.want & (~program.want | (bus.arid == 0))
+        m.d.comb += [
+            program.take.eq(open_ & program.want & ~choose_image),
+            image.take.eq(open_ & image.want & choose_image),
+            bus.arsize.eq(burst_size(self._bus_bits)),
+            bus.arburst.eq(BURST_INCR),
+        ]
+        with m.If(bus.arready):
+            m.d.sync += bus.arvalid.eq(0)
+        with m.If(program.take | image.take):
+            m.d.sync += [
+                bus.arvalid.eq(1),
+                bus.arid.eq(choose_image),
+                bus.araddr.eq(Mux(choose_image, image.address, program.address)),
+                bus.arlen.eq(Mux(choose_image, image.length, program.length)),
+            ]
+
+    def _receive(self, m: Module, program: ReadClient, image: ReadClient) -> None:
+        """A register behind R, then each beat to the client whose ID it carries."""
+        bus = self.bus
+        valid, last, failed = Signal(), Signal(reset_less=True), Signal(reset_less=True)
+        owner = Signal(reset_less=True)
+        beat = Signal(self._bus_bits, reset_less=True)
+        m.d.comb += bus.rready.eq(1)
+        m.d.sync += [valid.eq(bus.rvalid), last.eq(bus.rlast), failed.eq(bus.rresp != Resp.OKAY),
+                     owner.eq(bus.rid[0]), beat.eq(bus.rdata)]
+        for index, client in enumerate((program, image)):
+            mine = valid & (owner == index)
+            m.d.comb += [client.beat.valid.eq(mine), client.beat.payload.data.eq(beat),
+                         client.beat.payload.last.eq(last)]
+            with m.If(mine & failed & ~client.stale):
+                m.d.sync += self.error.eq(1)
+        with m.If(self.clear):
+            m.d.sync += self.error.eq(0)

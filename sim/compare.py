@@ -1,0 +1,269 @@
+"""Compare what the probes of a simulation saw with the golden model, integer by integer.
+
+Every record must be expected, every expected value must be there exactly once, and every checkpoint of the golden
+model must have been compared: the comparison cannot pass on missing data.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from flows.contracts.errors import MismatchError
+from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
+from flows.contracts.numerics import SCORE_MASKED
+from sim.probes import PROBES, UNITS, lanes_of
+
+_BLOCK_STEP = re.compile(r"block(\d+)\.(qkv|score|context|proj|fc1|fc2)(?:\.(\d+))?$")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was compared, all of it equal.
+
+    Attributes
+    ----------
+    checkpoints : names, in order of execution
+    integers : values compared
+    records : probe records, each accounted for once
+    constant : checkpoints with one value only: equality there says little
+    """
+
+    checkpoints: tuple[str, ...]
+    integers: int
+    records: int
+    constant: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A checkpoint (or the part of one) as a unit sees it.
+
+    Attributes
+    ----------
+    unit : probe unit that reports it
+    checkpoint : name
+    first_column : column of ``values[0]``
+    values : int64 ``(columns, tokens, 16)``
+    channels : channels (or keys) that exist; lanes from there on are padding
+    lane : type of a lane, the checkpoint's: activations are int8 or uint8 in the same memory
+    where : more words for messages, for example the head
+    """
+
+    unit: str
+    checkpoint: str
+    first_column: int
+    values: np.ndarray
+    channels: int
+    lane: str
+    where: str = ""
+
+
+def parts_of(step: str, checkpoints: Mapping[str, np.ndarray], config: HardwareConfig) -> list[Part]:
+    """What each unit must report in a step: the one mapping from step names to checkpoints.
+
+    Parameters
+    ----------
+    step : name as in a program's manifest
+    checkpoints : of the golden model
+    config : for the places of score columns
+
+    Raises
+    ------
+    MismatchError
+        When the golden model lacks a checkpoint of the step, or the step is unknown.
+    """
+    try:
+        return list(_parts_of(step, checkpoints, config))
+    except KeyError as error:
+        raise MismatchError(f"step {step}: the golden model has no checkpoint {error}") from None
+
+
+def _parts_of(step: str, arrays: Mapping[str, np.ndarray], config: HardwareConfig) -> Iterator[Part]:
+    match = _BLOCK_STEP.match(step)
+    if step == "embed":
+        yield _matrix("R", "embed", arrays)
+    elif step == "head":
+        yield _matrix("X", "norm", arrays)
+        logits = arrays["logits"].reshape(1, -1)
+        yield Part("L", "logits", 0, _columns(logits, 0), logits.shape[1], logits.dtype.str)
+    elif match is None:
+        raise MismatchError(f"the program has an unknown step {step!r}")
+    else:
+        block, kind, group = f"block{match[1]}", match[2], int(match[3] or 0)
+        heads = arrays[f"{block}.score"].shape[0]
+        width = arrays[f"{block}.query"].shape[1]
+        held = range(group * config.score_heads, min((group + 1) * config.score_heads, heads))
+        if kind == "qkv":
+            yield _matrix("X", f"{block}.norm1", arrays)
+            yield _matrix("A", f"{block}.query", arrays)
+            yield _matrix("KV", f"{block}.key", arrays)
+            yield _matrix("KV", f"{block}.value", arrays, width // BLOCK)
+        elif kind == "score":
+            for local, head in enumerate(held):
+                score = arrays[f"{block}.score"][head]
+                yield Part("S", f"{block}.score", local * config.score_stride, _columns(score, SCORE_MASKED),
+                           score.shape[1], score.dtype.str, f", head {head}")
+        elif kind == "context":
+            channels = width // heads
+            part = slice(held.start * channels, held.stop * channels)
+            context = arrays[f"{block}.context"][:, part]
+            yield Part("A", f"{block}.context", (width + part.start) // BLOCK, _columns(context, 0), width,
+                       context.dtype.str)
+        elif kind == "fc1":
+            yield _matrix("X", f"{block}.norm2", arrays)
+            yield _matrix("A", f"{block}.hidden", arrays)
+        else:
+            yield _matrix("R", f"{block}.{'proj' if kind == 'proj' else 'mlp'}", arrays)
+
+
+def _matrix(unit: str, name: str, arrays: Mapping[str, np.ndarray], first_column: int = 0) -> Part:
+    array = arrays[name]
+    return Part(unit, name, first_column, _columns(array, 0), array.shape[1], array.dtype.str)
+
+
+def _columns(array: np.ndarray, padding: int) -> np.ndarray:
+    """``(tokens, channels)`` as ``(columns, tokens, 16)``, the last column filled up with ``padding``."""
+    tokens, channels = array.shape
+    full = np.full((tokens, ceil_div(channels, BLOCK) * BLOCK), padding, np.int64)
+    full[:, :channels] = array
+    return full.reshape(tokens, -1, BLOCK).transpose(1, 0, 2)
+
+
+def compare(checkpoints: Mapping[str, np.ndarray], records: np.ndarray, steps: Sequence[str],
+            config: HardwareConfig) -> Comparison:
+    """Compare all records of a run with the golden model.
+
+    Parameters
+    ----------
+    checkpoints : ``{name: array}`` of the golden model
+    records : structured array of :data:`sim.probes.RECORD`
+    steps : step names in the order of their indices
+    config : the hardware
+
+    Raises
+    ------
+    MismatchError
+        Naming step, unit, token and channel of the first wrong integer in time, both values, and the cycle; or what
+        is missing or superfluous.
+    """
+    if len(records) and int(records["step"].max()) >= len(steps):
+        raise MismatchError(f"a record has step {int(records['step'].max())}, the program has {len(steps)} steps")
+    if len(records) and int(records["unit"].max()) >= len(PROBES):
+        raise MismatchError(f"a record has unit {int(records['unit'].max())}, there are {len(PROBES)} units")
+    key = records["step"].astype(np.int64) * len(PROBES) + records["unit"]
+    order = np.argsort(key, kind="stable")
+    bounds = np.searchsorted(key[order], np.arange(len(steps) * len(PROBES) + 1))
+    compared: dict[str, int] = {}
+    for index, step in enumerate(steps):
+        parts = parts_of(step, checkpoints, config)
+        differences = []
+        for unit, probe in enumerate(PROBES):
+            place = index * len(PROBES) + unit
+            mine = records[order[bounds[place]:bounds[place + 1]]]
+            expected = [part for part in parts if part.unit == probe.unit]
+            differences += _compare_unit(step, probe.unit, expected, mine)
+        if differences:
+            raise MismatchError(min(differences)[1])
+        for part in parts:
+            compared[part.checkpoint] = compared.get(part.checkpoint, 0) + part.values.size
+    if left := [name for name in checkpoints if name not in compared]:
+        raise MismatchError(f"checkpoint {left[0]} was never compared: the program has no step for it")
+    constant = tuple(name for name in compared if checkpoints[name].size > 1 and np.ptp(checkpoints[name]) == 0)
+    return Comparison(tuple(compared), sum(compared.values()), len(records), constant)
+
+
+def _compare_unit(step: str, unit: str, parts: Sequence[Part], records: np.ndarray) -> list[tuple[int, str]]:
+    """The earliest difference of each kind as ``(cycle, message)``; a missing value comes after all others."""
+    title = PROBES[UNITS[unit]].title
+    name = f"unit {unit} ({title}), step {step}"
+    if not parts:
+        return [_first(records, f"{name}: unexpected record of column {{column}}, token {{token}}")] \
+            if len(records) else []
+    columns, tokens = records["column"].astype(np.int64), records["token"].astype(np.int64)
+    last = max(part.first_column + part.values.shape[0] for part in parts)
+    row_of = np.full(max(last, int(columns.max(initial=0)) + 1), -1)
+    row = 0
+    for part in parts:
+        count = part.values.shape[0]
+        row_of[part.first_column:part.first_column + count] = np.arange(row, row + count)
+        row += count
+    values = np.concatenate([part.values for part in parts])
+    rows, alive = row_of[columns], values.shape[1]
+    outside = (rows < 0) | (tokens >= alive)
+    found: list[tuple[int, str]] = []
+    if outside.any():
+        found.append(_first(records[outside], f"{name}: unexpected record of column {{column}}, token {{token}} "
+                                              f"({alive} tokens are alive)"))
+    inside = np.flatnonzero(~outside)
+    place = rows[inside] * alive + tokens[inside]
+    again = np.ones(len(inside), bool)
+    again[np.unique(place, return_index=True)[1]] = False
+    if again.any():
+        found.append(_first(records[inside[again]], f"{name}: column {{column}}, token {{token}} was written twice"))
+    wrong = lanes_of(records[inside], parts[0].lane) != values[rows[inside], tokens[inside]]
+    if wrong.any():
+        found.append(_first_wrong(name, parts, records[inside], wrong, values[rows[inside], tokens[inside]], unit))
+    missing = np.setdiff1d(np.arange(values.shape[0] * alive), place)
+    if missing.size:
+        at, token = divmod(int(missing[0]), alive)
+        part, column = _locate(parts, at)
+        text = (f"{name}, {part.checkpoint}{part.where}: {missing.size} of {values.shape[0] * alive} words are "
+                f"missing, first column {column}, token {token}")
+        found.append((1 << 62, text))
+    return found
+
+
+def _first(records: np.ndarray, text: str) -> tuple[int, str]:
+    record = records[np.argmin(records["cycle"])]
+    cycle = int(record["cycle"])
+    return cycle, text.format(column=int(record["column"]), token=int(record["token"])) + f" (cycle {cycle})"
+
+
+def _first_wrong(name: str, parts: Sequence[Part], records: np.ndarray, wrong: np.ndarray, expected: np.ndarray,
+                 unit: str) -> tuple[int, str]:
+    """Message for the earliest wrong integer."""
+    bad = np.flatnonzero(wrong.any(1))
+    at = bad[np.argmin(records["cycle"][bad])]
+    record, lane = records[at:at + 1], int(np.argmax(wrong[at]))
+    column = int(record["column"][0])
+    part = next(p for p in parts if p.first_column <= column < p.first_column + p.values.shape[0])
+    channel = _first_channel(part) + (column - part.first_column) * BLOCK + lane
+    got, cycle = int(lanes_of(record, part.lane)[0, lane]), int(record["cycle"][0])
+    kind = "key" if unit == "S" else "class" if unit == "L" else "channel"
+    padding = " (padding)" if channel >= part.channels else ""
+    place = f"{part.checkpoint}{part.where}, token {int(record['token'][0])}, {kind} {channel}{padding}"
+    return cycle, f"{name}, {place}: hardware {got}, golden {int(expected[at, lane])} (cycle {cycle})"
+
+
+def _first_channel(part: Part) -> int:
+    """Channel of the part's first column: context may be spread over several steps."""
+    return part.first_column * BLOCK - part.channels if part.checkpoint.endswith(".context") else 0
+
+
+def _locate(parts: Sequence[Part], row: int) -> tuple[Part, int]:
+    for part in parts:
+        if row < part.values.shape[0]:
+            return part, part.first_column + row
+        row -= part.values.shape[0]
+    raise AssertionError("row beyond the last part")
+
+
+def compare_logits(golden: np.ndarray, hardware: np.ndarray) -> None:
+    """Compare the logits in the output buffer, int16 ``(classes,)`` both.
+
+    Raises
+    ------
+    MismatchError
+        Naming the first class that differs, or the counts.
+    """
+    if golden.shape != hardware.shape:
+        raise MismatchError(f"logits: hardware wrote {hardware.size}, golden model has {golden.size}")
+    wrong = np.flatnonzero(golden.astype(np.int64) != hardware.astype(np.int64))
+    if wrong.size:
+        at = int(wrong[0])
+        raise MismatchError(f"output buffer, class {at}: hardware {int(hardware[at])}, golden {int(golden[at])} "
+                            f"({wrong.size} of {golden.size} differ)")

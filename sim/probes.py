@@ -1,0 +1,117 @@
+"""Probe points: where the simulation taps the accelerator, what a record holds, and the testbench that does it.
+
+This is the only place that knows hierarchical names of the RTL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import numpy as np
+
+from flows.contracts.errors import SimulationError
+from sim.verilog_source import Source
+
+HERE = Path(__file__).resolve().parent
+
+RECORD = np.dtype([("unit", "<u4"), ("step", "<u4"), ("column", "<u4"), ("token", "<u4"), ("cycle", "<u8"),
+                   ("reserved", "V8"), ("data", "u1", 32)])
+"""A probe record; ``data`` holds 16 lanes of 8 or 16 bits, lane 0 first."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A probe point of the accelerator.
+
+    Attributes
+    ----------
+    unit : short name: X layer norm output, A activation memory, KV key/value memory, S score memory, R residual
+        memory, L logit memory
+    title : the unit's name in messages
+    valid, column, token, data : Verilog expressions, relative to the accelerator instance ``dut``; ``data`` is at
+        most 256 bits wide
+    """
+
+    unit: str
+    title: str
+    valid: str
+    column: str
+    token: str
+    data: str
+
+
+CORE = "dut.top.core"
+
+STEP = "dut.top.control.step"
+"""Verilog expression: index of the step in progress."""
+
+
+def _write(unit: str, title: str, port: str) -> Probe:
+    name = f"{CORE}.{port}__"
+    return Probe(unit, title, f"{name}enable", f"{name}column", f"{name}token", f"{name}data")
+
+
+def _residual() -> Probe:
+    # The payload is a structure: column in 7 bits, token in 9, data in 256.
+    name = f"{CORE}.residual.written__"
+    return Probe("R", "residual memory", f"{name}valid", f"{name}payload[6:0]", f"{name}payload[15:7]",
+                 f"{name}payload[271:16]")
+
+
+PROBES: tuple[Probe, ...] = (
+    _write("X", "layer norm output", "operands.x_write"),
+    _write("A", "activation memory", "drain.a"),
+    _write("KV", "key/value memory", "drain.kv"),
+    _write("S", "score memory", "drain.s"),
+    _residual(),
+    _write("L", "logit memory", "drain.logit"),
+)
+"""Probe points in the order in which a step's data pass them; a record's ``unit`` is the index here."""
+
+UNITS = {probe.unit: index for index, probe in enumerate(PROBES)}
+
+
+def render_testbench(bus_bits: int, probes: Sequence[Probe] = PROBES, step: str = STEP) -> Source:
+    """Verilog of the top module ``tb``: accelerator, memory and probes.
+
+    Parameters
+    ----------
+    bus_bits : data width of ``m_axi_gmem``
+    probes : probe points; a record's ``unit`` is the position in this list
+    step : Verilog expression of the step index
+    """
+    template = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+                                  keep_trailing_newline=True, autoescape=False)
+    text = template.from_string((HERE / "testbench.sv.j2").read_text())
+    return Source("tb.sv", text.render(bus_bits=bus_bits, probes=probes, step=step))
+
+
+def support_sources() -> list[Source]:
+    """Memory model and probe: Verilog and C++."""
+    return [Source.read(HERE / name) for name in ("memory.sv", "memory.cpp", "probe.sv", "probe.cpp")]
+
+
+def read_records(path: Path | str) -> np.ndarray:
+    """Read a probe file: a structured array of :data:`RECORD`.
+
+    Raises
+    ------
+    SimulationError
+        When the file is missing or ends within a record.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SimulationError(f"the simulation left no probe records at {path}")
+    if path.stat().st_size % RECORD.itemsize:
+        raise SimulationError(f"{path} ends within a record; the simulation was cut short")
+    return np.fromfile(path, RECORD)
+
+
+def lanes_of(records: np.ndarray, lane: str) -> np.ndarray:
+    """The 16 lanes of each record as integers: int64 ``(records, 16)``."""
+    kind = np.dtype(lane)
+    raw = np.ascontiguousarray(records["data"][:, :16 * kind.itemsize])
+    return raw.view(kind).astype(np.int64)
