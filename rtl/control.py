@@ -170,7 +170,7 @@ class Control(wiring.Component):
         return self._fetch & (self._read_index == offset(name) >> 2)
 
     def _stored_registers(self, m: Module) -> None:
-        self._stored = {name: Signal(32, name=name.lower()) for name in _STORED_BITS}
+        self._stored = {name: Signal(32, name=f"{name.lower()}_register") for name in _STORED_BITS}
         for name, bits in _STORED_BITS.items():
             value, mask = self._stored[name], self._write_bits & bits
             with m.If(self._written(name)):

@@ -144,7 +144,8 @@ class SparseVit:
 def save_artifact(artifact: SparseVit, path: Path | str) -> None:
     """Write ``artifact`` to ``path`` (atomically: a temporary file is renamed)."""
     tensors, meta = _flatten(artifact)
-    metadata = {"sievit_format": str(FORMAT_VERSION), "sha256": _digest(tensors, meta), "model": meta}
+    # One key: safetensors writes several in random order, and equal artifacts shall be equal files.
+    metadata = {"sievit": json.dumps({"format": FORMAT_VERSION, "sha256": _digest(tensors, meta), "model": meta})}
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
@@ -173,14 +174,17 @@ def load_artifact(path: Path | str) -> SparseVit:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except Exception as error:
         raise ArtifactError(f"{path} is not a sievit artifact or is truncated ({error}); export it again") from None
-    version = metadata.get("sievit_format")
-    if version is None:
-        raise ArtifactError(f"{path} is a safetensors file but no sievit artifact; export one with 'sievit export'")
-    if version != str(FORMAT_VERSION):
+    try:
+        content = json.loads(metadata["sievit"])
+        version = content["format"]
+    except (KeyError, ValueError):
+        raise ArtifactError(
+            f"{path} is a safetensors file but no sievit artifact; export one with 'sievit export'") from None
+    if version != FORMAT_VERSION:
         raise ArtifactError(f"{path} has artifact format {version}, this sievit reads {FORMAT_VERSION}; export it again")
-    if metadata.get("sha256") != _digest(tensors, metadata.get("model", "")):
+    if content.get("sha256") != _digest(tensors, content.get("model", "")):
         raise ArtifactError(f"{path} is damaged (checksum differs); export it again")
-    artifact = _unflatten(tensors, json.loads(metadata["model"]))
+    artifact = _unflatten(tensors, json.loads(content["model"]))
     validate(artifact)
     return artifact
 
@@ -197,6 +201,10 @@ def validate(artifact: SparseVit) -> None:
     if width % artifact.heads or (width // artifact.heads) % BLOCK:
         raise ArtifactError(f"head width {width}/{artifact.heads} must be a multiple of {BLOCK}")
     _check_linear("embed", artifact.embed, (width, artifact.patch**2 * 3))
+    if artifact.embed.bias.any():
+        raise ArtifactError("embed: bias must be 0, it belongs into residual_init")
+    if artifact.residual_init.dtype != np.int16:
+        raise ArtifactError(f"residual_init is {artifact.residual_init.dtype}, expected int16")
     for index, block in enumerate(artifact.blocks):
         hidden = block.fc1.weight.shape[0]
         _check_norm(f"block {index} norm1", block.norm1, width)
@@ -216,6 +224,9 @@ def validate(artifact: SparseVit) -> None:
                 raise ArtifactError(f"block {index} {name} requantizer out of range: mult {mult}, shift {shift}")
         if block.drop is not None and block.drop.mode not in ("topk", "threshold"):
             raise ArtifactError(f"block {index} token drop mode {block.drop.mode!r} is not topk or threshold")
+        if block.drop is not None and not (0 <= block.drop.keep < 512 and 0 <= block.drop.threshold < 1 << 21):
+            raise ArtifactError(f"block {index} token drop out of range: keep {block.drop.keep}, "
+                                f"threshold {block.drop.threshold}")
     _check_norm("norm", artifact.norm, width)
     _check_linear("head", artifact.head, (artifact.head.weight.shape[0], width))
 
@@ -234,15 +245,21 @@ def _check_linear(name: str, layer: Linear, shape: tuple[int, int]) -> None:
     full = np.repeat(np.repeat(layer.mask, BLOCK, 0), BLOCK, 1)[:rows, :cols]
     if (layer.weight[~full] != 0).any():
         raise ArtifactError(f"{name}: a pruned block holds a non-zero weight")
-    if layer.bias.shape != (rows,) or layer.mult.shape != (rows,):
-        raise ArtifactError(f"{name}: bias and mult must have {rows} entries")
+    for part, dtype in (("bias", np.int32), ("mult", np.uint16)):
+        tensor = getattr(layer, part)
+        if tensor.shape != (rows,) or tensor.dtype != dtype:
+            raise ArtifactError(f"{name}: {part} is {tensor.dtype} {tensor.shape}, expected {dtype.__name__} ({rows},)")
     if (np.abs(layer.bias.astype(np.int64)) >= 1 << 30).any() or not 1 <= layer.shift <= 47:
         raise ArtifactError(f"{name}: bias or shift out of range")
 
 
 def _check_norm(name: str, norm: Norm, width: int) -> None:
-    if norm.gamma.shape != (width,) or norm.beta.shape != (width,) or not 1 <= norm.shift <= 31:
-        raise ArtifactError(f"{name}: gamma and beta must have {width} entries and shift be 1..31")
+    for part, dtype in (("gamma", np.int16), ("beta", np.int32)):
+        tensor = getattr(norm, part)
+        if tensor.shape != (width,) or tensor.dtype != dtype:
+            raise ArtifactError(f"{name}: {part} is {tensor.dtype} {tensor.shape}, expected {dtype.__name__} ({width},)")
+    if not 1 <= norm.shift <= 31:
+        raise ArtifactError(f"{name}: shift {norm.shift} is not 1..31")
 
 
 def _flatten(value: Any) -> tuple[dict[str, np.ndarray], str]:

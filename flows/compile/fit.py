@@ -1,0 +1,53 @@
+"""Whether a network fits a hardware configuration, and the smallest configuration it fits."""
+
+from __future__ import annotations
+
+from flows.contracts.artifact import SparseVit
+from flows.contracts.errors import ConfigError
+from flows.contracts.hardware import BLOCK, MAX_HEADS_LIMIT, HardwareConfig, ceil_div
+
+
+def check_fit(artifact: SparseVit, config: HardwareConfig) -> None:
+    """Refuse a network that is larger than the hardware.
+
+    Raises
+    ------
+    ConfigError
+        Naming the size of the network, that of the hardware, and the option to raise.
+    """
+    for what, size, option in _sizes(artifact):
+        limit = getattr(config, option)
+        if size > limit:
+            raise ConfigError(f"the network has {size} {what}, the hardware {option} is {limit}; raise "
+                              f"hardware.{option} to at least {size}")
+    if artifact.heads > MAX_HEADS_LIMIT:
+        raise ConfigError(f"the network has {artifact.heads} heads, the program format allows {MAX_HEADS_LIMIT}")
+    if artifact.tokens < 2:
+        raise ConfigError("the network has no patch token; at least CLS and one patch are needed")
+
+
+def config_for(artifact: SparseVit, clusters: int = 4, **options: object) -> HardwareConfig:
+    """Smallest configuration for a network: sizes follow the network, ``options`` override any field.
+
+    ``score_heads`` is the number of heads, fewer when the score memory could not hold them.
+    """
+    sizes: dict[str, object] = {option: size for _, size, option in _sizes(artifact)}
+    sizes["max_tokens"] = ceil_div(artifact.tokens, BLOCK) * BLOCK
+    sizes["banks"] = 16 if clusters > 8 else 8
+    sizes["clusters"] = clusters
+    sizes.update(options)
+    if "score_heads" not in options:
+        stride = HardwareConfig.from_dict({**sizes, "score_heads": 1}).score_stride
+        sizes["score_heads"] = max(1, min(artifact.heads, MAX_HEADS_LIMIT, 1024 // stride))
+    return HardwareConfig.from_dict(sizes)
+
+
+def _sizes(artifact: SparseVit) -> list[tuple[str, int, str]]:
+    hidden = max((block.fc1.weight.shape[0] for block in artifact.blocks), default=BLOCK)
+    return [
+        ("tokens", artifact.tokens, "max_tokens"),
+        ("channels (width)", artifact.width, "max_width"),
+        ("hidden neurons", hidden, "max_hidden"),
+        ("values per patch", artifact.embed.weight.shape[1], "max_patch"),
+        ("classes", artifact.head.weight.shape[0], "max_classes"),
+    ]

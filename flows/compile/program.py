@@ -1,0 +1,193 @@
+"""Assembly of a program: steps are scheduled, and packets laid into the stream in the order the hardware needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from flows.compile.cycles import estimate
+from flows.compile.fit import check_fit
+from flows.compile.layout import WORD_BYTES, header_bytes, image_pairs, pack_image, parameter_words, weight_blocks
+from flows.compile.lower_bound import step_cycles_bound
+from flows.compile.schedule import Job, Problem, Schedule, schedule
+from flows.compile.steps import Parameters, Step, network_steps
+from flows.compile.writes import place_writes
+from flows.contracts.artifact import SparseVit
+from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
+from flows.contracts.program import (
+    BLOCK_WORDS,
+    CLUSTER,
+    END,
+    HELLO,
+    MAGIC,
+    SLOT,
+    STEP,
+    VERSION,
+    WRITE,
+    Drop,
+    Kind,
+    Post,
+    Tile,
+)
+from flows.contracts.timing import Timing
+
+PAD_WORDS = 128
+"""The stream ends on a multiple of this, so that reads may run to the end of a 4 KiB page."""
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A compiled network.
+
+    Attributes
+    ----------
+    stream : uint8 ``(words * 32,)``, what the hardware reads
+    config : the hardware it is for
+    manifest : JSON-compatible description: network, hashes, one entry per step, totals
+    placements : one schedule per step, for dashboards and tests
+    """
+
+    stream: np.ndarray
+    config: HardwareConfig
+    manifest: dict
+    placements: tuple[Schedule, ...]
+
+    @property
+    def words(self) -> int:
+        """Length of the stream in 256-bit words."""
+        return self.stream.size // WORD_BYTES
+
+
+def compile_program(artifact: SparseVit, config: HardwareConfig) -> Program:
+    """Compile a network for a hardware configuration. A pure function: equal inputs give equal bytes.
+
+    Raises
+    ------
+    ConfigError
+        When the network is larger than the hardware.
+    """
+    check_fit(artifact, config)
+    steps = network_steps(artifact, config)
+    problems = [scheduling_problem(step, config) for step in steps]
+    schedules = tuple(schedule(problem) for problem in problems)
+    chunks = [chunk for index, (step, placed) in enumerate(zip(steps, schedules, strict=True))
+              for chunk in _step_packets(index, step, placed, config)]
+    stream = _finish_stream(chunks, artifact, config)
+    manifest = _manifest(artifact, config, steps, problems, schedules, stream)
+    return Program(stream, config, manifest, schedules)
+
+
+def image_words(program: Program, patches: np.ndarray) -> np.ndarray:
+    """Image buffer for int8 patches ``(tokens, patch inputs)``, see :func:`flows.compile.layout.pack_image`."""
+    return pack_image(patches, program.manifest["tokens"], program.manifest["patch_inputs"])
+
+
+def scheduling_problem(step: Step, config: HardwareConfig) -> Problem:
+    """What the scheduler has to know of a step."""
+    first_drain = 0
+    if step.drops:
+        wait = Timing.select(step.tokens, step.fields["heads"], Drop(step.fields["drop"]))
+        first_drain = ceil_div(wait, step.tokens)
+    return Problem(
+        jobs=tuple(Job(column.sources, column.last) for column in step.columns), clusters=config.clusters,
+        banks=config.banks, drains=config.drains, first_drain=first_drain,
+        columns_per_slot=2 if step.fields.get("image") else step.fields.get("norm", 0))
+
+
+def _finish_stream(chunks: list[np.ndarray], artifact: SparseVit, config: HardwareConfig) -> np.ndarray:
+    """HELLO in front, END behind, zeros up to the next multiple of ``PAD_WORDS``."""
+    end = header_bytes((END, {"kind": Kind.END}))
+    body = np.concatenate([*chunks, end])
+    hello_words = header_bytes((HELLO, {})).size // WORD_BYTES
+    words = ceil_div(hello_words + body.size // WORD_BYTES, PAD_WORDS) * PAD_WORDS
+    hello = header_bytes((HELLO, {
+        "kind": Kind.HELLO, "magic": MAGIC, "version": VERSION, "config_hash": config.config_hash(), "words": words,
+        "image_tokens": artifact.tokens, "image_pairs": image_pairs(artifact.embed.weight.shape[1])}))
+    stream = np.zeros(words * WORD_BYTES, np.uint8)
+    stream[:hello.size] = hello
+    stream[hello.size:hello.size + body.size] = body
+    return stream
+
+
+def _step_packets(index: int, step: Step, placed: Schedule, config: HardwareConfig) -> Iterable[np.ndarray]:
+    yield header_bytes((STEP, {"kind": Kind.STEP, "index": index, **step.fields}))
+    blocks = weight_blocks(step.linear) if step.linear is not None else None
+    parameters = parameter_words(step.bias, step.mult)
+    gaps = place_writes(step, placed, config)
+    place = [{source: turn for turn, source in enumerate(column.sources)} for column in step.columns]
+    last_drain = int(np.flatnonzero(placed.drain >= 0)[-1])
+    for slot in range(placed.slots):
+        for write in gaps.get(slot, ()):
+            yield from _write_packet(write)
+        yield _slot_header(step, placed, slot, place, last=slot == last_drain)
+        if blocks is not None:
+            for job, source in zip(placed.job[slot], placed.source[slot], strict=True):
+                if job >= 0:
+                    column = step.columns[job]
+                    yield blocks[column.output, column.inputs[place[job][int(source)]]]
+        if placed.drain[slot] >= 0:
+            yield parameters[step.columns[placed.job[slot, placed.drain[slot]]].output]
+    for write in gaps.get(placed.slots, ()):
+        yield from _write_packet(write)
+
+
+def _slot_header(step: Step, placed: Schedule, slot: int, place: list[dict[int, int]], *, last: bool) -> np.ndarray:
+    values: dict[str, int] = {"kind": Kind.SLOT}
+    drain = int(placed.drain[slot])
+    if drain >= 0:
+        column = step.columns[placed.job[slot, drain]]
+        values |= {"drain": 1, "drain_cluster": drain, "dest": column.dest, "dest_column": column.dest_column,
+                   "key_block": column.key_block, "local_head": column.local_head, "head": column.head,
+                   "capture": int(column.capture)}
+        values["stats_last"] = int(last and step.fields["post"] == Post.RESIDUAL)
+    if step.fields.get("norm") or step.fields.get("image"):
+        values["need_columns"] = int(placed.source[slot].max()) + 1
+    clusters = [(CLUSTER, _cluster_entry(step, int(job), int(source), place))
+                for job, source in zip(placed.job[slot], placed.source[slot], strict=True)]
+    return header_bytes((SLOT, values), *clusters)
+
+
+def _cluster_entry(step: Step, job: int, source: int, place: list[dict[int, int]]) -> dict[str, int]:
+    if job < 0:
+        return {}
+    entry = {"valid": 1, "source_column": source}
+    column = step.columns[job]
+    if column.key_blocks:
+        turn = place[job][source]
+        entry |= {"tile_column": column.inputs[turn], "key_block": column.key_blocks[turn],
+                  "local_head": column.local_head, "head": column.head, "capture": int(column.capture)}
+    return entry
+
+
+def _write_packet(write: Parameters) -> Iterable[np.ndarray]:
+    words = write.rows.size // WORD_BYTES
+    header = {"kind": Kind.WRITE, "target": write.target, "address": write.address, "words": words}
+    yield header_bytes((WRITE, header))
+    yield write.rows.reshape(-1)
+
+
+def _manifest(artifact: SparseVit, config: HardwareConfig, steps: list[Step], problems: list[Problem],
+              schedules: tuple[Schedule, ...], stream: np.ndarray) -> dict:
+    cycles = estimate(stream, config)
+    entries = []
+    for index, (step, problem, placed) in enumerate(zip(steps, problems, schedules, strict=True)):
+        bound = problem.lower_bound()
+        streamed = 0 if step.fields.get("tile", Tile.STREAM) != Tile.STREAM else step.blocks
+        entries.append({
+            "index": index, "name": step.name, "tokens": step.tokens, "static": step.static,
+            "columns": len(step.columns), "blocks": step.blocks, "slots": placed.slots,
+            "wait_slots": placed.waits, "lower_bound_slots": bound, "useful_macs": step.useful_macs,
+            "lower_bound_cycles": step_cycles_bound(bound, step.tokens, streamed, len(step.columns)),
+            "expected_cycles": cycles.steps[index].cycles})
+    totals = {key: sum(entry[key] for entry in entries)
+              for key in ("columns", "blocks", "slots", "wait_slots", "lower_bound_slots", "useful_macs",
+                          "lower_bound_cycles")}
+    return {
+        "model": artifact.model, "weights": artifact.weights, "artifact_hash": artifact.content_hash(),
+        "config_hash": config.config_hash(), "tokens": artifact.tokens, "width": artifact.width,
+        "patch_inputs": int(artifact.embed.weight.shape[1]), "classes": int(artifact.head.weight.shape[0]),
+        "words": stream.size // WORD_BYTES, "block_bytes": BLOCK_WORDS * WORD_BYTES, "block": BLOCK,
+        "static": all(step.static for step in steps), "steps": entries,
+        "totals": {**totals, "expected_cycles": cycles.total}}

@@ -1,0 +1,61 @@
+"""Cycle counts of the hardware that the compiler's cycle model needs. Tests hold them against the RTL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from flows.contracts.hardware import ceil_div
+from flows.contracts.program import Drop, Post, Target
+
+
+def _drain() -> dict[Post, int]:
+    return {Post.INT8: 27, Post.GELU: 30, Post.RESIDUAL: 37, Post.SCORE: 32, Post.CONTEXT: 54, Post.LOGIT: 27}
+
+
+def _write_cycles() -> dict[Target, int]:
+    return {Target.EXP: 33, Target.GELU: 33, Target.NORM: 1, Target.RESIDUAL: 1}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Constants of the cycle model, all in cycles unless said otherwise. The defaults describe ``rtl``."""
+
+    min_slot: int = 16
+    """Shortest slot: a stationary block is loaded in 16 cycles, and the accumulators need that many rows."""
+    load_gap: int = 7
+    """From a slot's start until the block words of the next slot may be taken (its predecessor has been swapped in)."""
+    param_gap: int = 12
+    """From a slot's start until the column parameters of the next slot may be taken (no longer in use)."""
+    ready: int = 1
+    """From the last word of a slot until it can start."""
+    slot_decode: int = 1
+    """Between a slot's header and its blocks: which clusters have work."""
+    no_parameters: int = 1
+    """In place of the column parameters when no column drains."""
+    tile_extra: int = 5
+    """Cycles a key or value tile takes beyond its 8 words: the latency of the key/value memory."""
+    drain: dict[Post, int] = field(default_factory=_drain)
+    """From the end of a step's last slot until its last value is stored, by post-processing."""
+    rsqrt: int = 20
+    """From the barrier until the first token's inverse square root, when a step has a norm pass."""
+    norm_fill: int = 16
+    """From the start of the norm pass until its first column can be streamed."""
+    write_word: dict[Target, int] = field(default_factory=_write_cycles)
+    """Cycles of one payload word of a WRITE packet, by target."""
+    start: int = 10
+    """From the start command to the first read request."""
+    burst_words: int = 64
+    """Words per read burst (2 KiB)."""
+    image_fifo_words: int = 256
+    """Depth of the image FIFO."""
+    read_pipe: int = 4
+    """From a word's last beat on the bus until the decoder sees it, and from its use until the room is free again."""
+    output_start: int = 20
+    """From the last value stored to the first word of the output on the bus, and from the last one to done."""
+
+    @staticmethod
+    def select(tokens: int, heads: int, mode: Drop) -> int:
+        """Token selection: sum over heads, search of the k-th largest score bit by bit, map of new indices."""
+        blocks = ceil_div(tokens, 16)
+        search = 21 * (blocks + 4) if mode is Drop.TOPK else 0
+        return blocks * heads + search + tokens + 20
