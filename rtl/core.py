@@ -13,7 +13,6 @@ from rtl.delay import delayed
 from rtl.drain import Drain, drain_cycles
 from rtl.image_loader import ImageLoader
 from rtl.key_value import KeyValue
-from rtl.layer_norm import Rsqrt
 from rtl.logits import Logits
 from rtl.norm_pass import NormPass
 from rtl.operands import Operands

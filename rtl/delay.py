@@ -1,6 +1,6 @@
 """Delay line in a memory: long delays of wide words without a register per stage."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -56,7 +56,7 @@ class DelayLine(wiring.Component):
         return m
 
 
-def delayed(m: Module, value: Signal, cycles: int, name: str, *, reset_less: bool = True) -> Signal:
+def delayed(m: Module, value: Value, cycles: int, name: str, *, reset_less: bool = True) -> Value:
     """``value`` after ``cycles`` registers; for narrow signals."""
     for stage in range(cycles):
         register = Signal(value.shape(), name=f"{name}_{stage}", reset_less=reset_less)

@@ -72,8 +72,8 @@ def drain_cycles(operand_cycles: int, exp_cycles: int, cluster_cycles: int) -> d
 class Drain(wiring.Component):
     """One 16-lane post-processing pipeline.
 
-    Chosen accumulators pass the softmax division (context only), the requantizer, and then, by the step's ``post``, go to
-    memory as they are, through the GELU table, through score masking and row maximum, or into the residual stream.
+    Chosen accumulators pass the softmax division (context only), the requantizer, and then, by the step's ``post``, go
+    to memory as they are, through the GELU table, through score masking and row maximum, or into the residual stream.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ class Drain(wiring.Component):
         self._residual(m, y, row, valid, info)
         return m
 
-    def _info(self, m: Module) -> Signal:
+    def _info(self, m: Module) -> data.View:
         """The column that drains next. The decoder cannot replace it before its parameters are taken."""
         info = Signal(info_layout(), reset_less=True)
         slot = self.upcoming
@@ -158,7 +158,7 @@ class Drain(wiring.Component):
             ]
         return info
 
-    def _choose(self, m: Module) -> tuple[Signal, Signal, Signal, Signal]:
+    def _choose(self, m: Module) -> tuple[Signal, Signal, data.View, Signal]:
         """The draining cluster's accumulators."""
         acc = Signal(32 * BLOCK, reset_less=True)
         row_sum = Signal(ROW_SUM_BITS, reset_less=True)
@@ -176,8 +176,8 @@ class Drain(wiring.Component):
         ]
         return acc, row_sum, row, valid
 
-    def _divide(self, m: Module, acc: Signal, row_sum: Signal, row: Signal, valid: Signal,
-                info: Signal) -> tuple[Value, Value, Value]:
+    def _divide(self, m: Module, acc: Signal, row_sum: Signal, row: data.View, valid: Signal,
+                info: data.View) -> tuple[data.View, Value, Value]:
         """Softmax division of context columns by the row sum."""
         m.submodules.reciprocal = reciprocal = Reciprocal()
         m.submodules.normalise = normalise = Normalise()
@@ -204,8 +204,8 @@ class Drain(wiring.Component):
         context_row = delayed(m, row_delay.o, Normalise.LATENCY, "context_row")
         return normalise.o.payload, context_row, normalise.o.valid
 
-    def _requantize(self, m: Module, acc: Signal, row: Signal, valid: Signal, p: Value, context_row: Value,
-                    context_valid: Value, info: Signal) -> tuple[Value, Value, Value, Value]:
+    def _requantize(self, m: Module, acc: Signal, row: data.View, valid: Signal, p: data.View, context_row: Value,
+                    context_valid: Value, info: data.View) -> tuple[data.View, data.View, Signal, data.View]:
         """Choose the path, take over the column's parameters with its first row, requantize."""
         context = self.step.post == Post.CONTEXT
         wide_p = Cat(_extend(p[lane]) for lane in range(BLOCK))
@@ -253,7 +253,7 @@ class Drain(wiring.Component):
         ]
         return y, y_row, y_valid, y_info
 
-    def _plain(self, m: Module, y: Signal, row: Signal, valid: Signal, info: Signal) -> None:
+    def _plain(self, m: Module, y: data.View, row: data.View, valid: Signal, info: data.View) -> None:
         """Queries, keys, values, context and logits go to memory as they are."""
         post = self.step.post
         plain = valid & ((post == Post.INT8) | (post == Post.CONTEXT))
@@ -271,7 +271,7 @@ class Drain(wiring.Component):
         self._a_plain = plain & (info.dest == Dest.A)
         self._a_word = narrow
 
-    def _gelu(self, m: Module, y: Signal, row: Signal, valid: Signal, info: Signal) -> None:
+    def _gelu(self, m: Module, y: data.View, row: data.View, valid: Signal, info: data.View) -> None:
         """Table lookup of hidden activations; the write port of A is shared with plain columns."""
         m.submodules.gelu = gelu = Gelu()
         m.d.comb += [
@@ -290,7 +290,7 @@ class Drain(wiring.Component):
             self.a.data.eq(Mux(gelu.o.valid, gelu.o.payload.as_value(), self._a_word)),
         ]
 
-    def _score(self, m: Module, y: Signal, row: Signal, valid: Signal, info: Signal) -> None:
+    def _score(self, m: Module, y: data.View, row: data.View, valid: Signal, info: data.View) -> None:
         """Mask keys beyond the last token, store, track the row maximum."""
         heads = self.config.score_heads
         seen = Signal(1 << 4)
@@ -328,7 +328,7 @@ class Drain(wiring.Component):
             self.row_max.payload.score.eq(masked),
         ]
 
-    def _residual(self, m: Module, y: Signal, row: Signal, valid: Signal, info: Signal) -> None:
+    def _residual(self, m: Module, y: data.View, row: data.View, valid: Signal, info: data.View) -> None:
         """Add to the residual stream, with each row's new place when tokens are dropped."""
         residual = valid & (self.step.post == Post.RESIDUAL)
         done = Signal()  # a column of this step has drained

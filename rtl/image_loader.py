@@ -76,7 +76,8 @@ class ImageLoader(wiring.Component):
             with m.If(last):
                 m.d.sync += [pair.eq(pair + 1), self.available.eq((pair + 1) << 1)]
         with m.If(self.hello.valid):
-            m.d.sync += [tokens.eq(hello.image_tokens), pairs.eq(hello.image_pairs), token.eq(0), pair.eq(0), self.available.eq(0)]
+            m.d.sync += [tokens.eq(hello.image_tokens), pairs.eq(hello.image_pairs), token.eq(0), pair.eq(0),
+                         self.available.eq(0)]
         with m.If(start[0]):
             m.d.sync += words.eq(tokens * pairs)
         return m

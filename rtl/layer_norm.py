@@ -43,7 +43,7 @@ class Rsqrt(wiring.Component):
     """Mantissa and exponent of ``1 / sqrt(v)``, ``v = max(D * S2 - S1**2, 1)``, per token.
 
     ``v`` is normalised by an even shift, a 192-entry table gives a seed of about 8 bits, and one Newton step for the
-    inverse square root doubles them (Parhami, *Computer Arithmetic*, section 21.6). ``1 / sqrt(v)`` is about
+    inverse square root doubles them (Parhami, *Computer Arithmetic*, section 21.5). ``1 / sqrt(v)`` is about
     ``mant * 2**-(23 + exp)``.
 
     Members

@@ -1,7 +1,7 @@
 """Norm pass: normalises the residual stream column by column, just ahead of the slots that read it."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import memory, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from flows.contracts.hardware import WORD_BITS, HardwareConfig
@@ -18,8 +18,8 @@ __all__ = ["NormPass"]
 class NormPass(wiring.Component):
     """Applies the layer norm to one column of 16 channels after the other, one token a cycle.
 
-    It never stalls, and the array consumes a column no faster than it is made, so a slot may read a column as soon as its
-    first token has been written.
+    It never stalls, and the array consumes a column no faster than it is made, so a slot may read a column as soon as
+    its first token has been written.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class NormPass(wiring.Component):
             m.d.sync += self.available.eq(self.available + 1)
         return m
 
-    def _parameters(self, m: Module, column: Signal) -> tuple[Signal, Signal]:
+    def _parameters(self, m: Module, column: Signal) -> tuple[Value, Value]:
         """Three memories, one per word of a column's parameters."""
         columns = self.config.residual_cols
         words = []
@@ -134,7 +134,7 @@ class NormPass(wiring.Component):
             words.append(register)
         return words[2], Cat(words[0], words[1])
 
-    def _statistics(self, m: Module, token: Signal):
+    def _statistics(self, m: Module, token: Signal) -> data.View:
         """The tokens' statistics, kept since the last column of the residual stream drained."""
         layout = statistic_layout()
         m.submodules.statistics = mem = memory.Memory(shape=layout.size, depth=self.config.max_tokens, init=[])

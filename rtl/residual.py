@@ -1,6 +1,8 @@
 """Residual stream: memory, saturating add, token compaction, fused token, and sums for the layer norm."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
+from collections.abc import Callable
+
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,8 +22,8 @@ S2_BITS = 41
 def residual_layout() -> data.StructLayout:
     """A row of a finished column on its way into the residual stream.
 
-    ``y``: what to add; ``token``: row read; ``index``: row written; ``keep``: the token stays; ``weight``: its weight in
-    the fused token if not; ``start``: first row of the column; ``fused``: the extra row that becomes the fused token;
+    ``y``: what to add; ``token``: row read; ``index``: row written; ``keep``: the token stays; ``weight``: its weight
+    in the fused token if not; ``start``: first row of the column; ``fused``: the extra row of the fused token;
     ``first``, ``last``: first and last column of the step, for the statistics.
     """
     return data.StructLayout({
@@ -235,7 +237,7 @@ class Residual(wiring.Component):
         ]
 
 
-def _sum_tree(m: Module, terms: list[Signal], name: str, shape: type) -> Signal:
+def _sum_tree(m: Module, terms: list[Signal], name: str, shape: Callable[[int], Shape]) -> Signal:
     """Sum of 16 terms in two registered stages of four."""
     for level in range(2):
         sums = []

@@ -27,8 +27,8 @@ class RowMax(wiring.Component):
 
     Latency
     -------
-    ``READ`` = 4 cycles from ``token`` to ``maximum`` (that of the banks the scores come from); ``local_head`` may change
-    with the first token of a slot. ``LATENCY`` = 4 cycles from ``i`` until the row is up to date.
+    ``READ`` = 4 cycles from ``token`` to ``maximum`` (that of the banks the scores come from); ``local_head`` may
+    change with the first token of a slot. ``LATENCY`` = 4 cycles from ``i`` until the row is up to date.
 
     Throughput
     ----------

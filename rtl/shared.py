@@ -36,7 +36,7 @@ def shared_instance(name: str, factory: Callable[[], wiring.Component], **ports:
         prefix = "i" if member.flow == wiring.In else "o"
         connections[f"{prefix}_{port}"] = ports.pop(port)
     if ports:
-        raise TypeError(f"{name} has no member {sorted(ports)[0]!r}")
+        raise TypeError(f"{name} has no member {min(ports)!r}")
     return Instance(name, **connections)
 
 

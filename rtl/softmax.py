@@ -1,7 +1,7 @@
 """Softmax without a divider per element (``docs/numerics.md`` section 4).
 
-The exponentials are multiplied with V unnormalised; the reciprocal of a row's sum is applied to the finished context, as
-in FlashAttention (Dao et al. 2022, section 3.1).
+The exponentials are multiplied with V unnormalised; the reciprocal of a row's sum is applied to the finished context,
+as in FlashAttention (Dao et al. 2022, section 3.1).
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed

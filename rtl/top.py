@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from flows.contracts.hardware import HardwareConfig
 from flows.contracts.registers import ADDRESS_BITS, TOKENS_KEPT_ENTRIES, Error
-from rtl.axi import AXI4, AXI4Lite
+from rtl.axi import AXI4, AXI4Lite, join_channels
 from rtl.axi_read import AxiRead
 from rtl.axi_write import AxiWrite
 from rtl.control import Control
@@ -71,10 +71,7 @@ class Top(wiring.Component):
     def _buses(self, m: Module, control: Control, read: AxiRead, write: AxiWrite, core: Core) -> None:
         wiring.connect(m, wiring.flipped(self.s_axi_control), control.bus)
         m.d.comb += self.interrupt.eq(control.interrupt)
-        for part in (read.bus, write.bus):
-            for (name,), member, signal in part.signature.flatten(part):
-                port = getattr(self.m_axi_gmem, str(name))
-                m.d.comb += port.eq(signal) if member.flow == wiring.Out else signal.eq(port)
+        join_channels(m, self.m_axi_gmem, read.bus, write.bus)
         wiring.connect(m, read.program, core.program)
         wiring.connect(m, read.image, core.image)
         wiring.connect(m, core.image_request, read.image_request)

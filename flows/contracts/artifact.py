@@ -181,7 +181,8 @@ def load_artifact(path: Path | str) -> SparseVit:
         raise ArtifactError(
             f"{path} is a safetensors file but no sievit artifact; export one with 'sievit export'") from None
     if version != FORMAT_VERSION:
-        raise ArtifactError(f"{path} has artifact format {version}, this sievit reads {FORMAT_VERSION}; export it again")
+        raise ArtifactError(f"{path} has artifact format {version}, this sievit reads {FORMAT_VERSION}; "
+                            "export it again")
     if content.get("sha256") != _digest(tensors, content.get("model", "")):
         raise ArtifactError(f"{path} is damaged (checksum differs); export it again")
     artifact = _unflatten(tensors, json.loads(content["model"]))
@@ -200,35 +201,43 @@ def validate(artifact: SparseVit) -> None:
     width = artifact.width
     if width % artifact.heads or (width // artifact.heads) % BLOCK:
         raise ArtifactError(f"head width {width}/{artifact.heads} must be a multiple of {BLOCK}")
+    if artifact.residual_init.dtype != np.int16:
+        raise ArtifactError(f"residual_init is {artifact.residual_init.dtype}, expected int16")
     _check_linear("embed", artifact.embed, (width, artifact.patch**2 * 3))
     if artifact.embed.bias.any():
         raise ArtifactError("embed: bias must be 0, it belongs into residual_init")
-    if artifact.residual_init.dtype != np.int16:
-        raise ArtifactError(f"residual_init is {artifact.residual_init.dtype}, expected int16")
     for index, block in enumerate(artifact.blocks):
-        hidden = block.fc1.weight.shape[0]
-        _check_norm(f"block {index} norm1", block.norm1, width)
-        _check_norm(f"block {index} norm2", block.norm2, width)
-        _check_linear(f"block {index} qkv", block.qkv, (3 * width, width))
-        _check_linear(f"block {index} proj", block.proj, (width, width))
-        _check_linear(f"block {index} fc1", block.fc1, (hidden, width))
-        _check_linear(f"block {index} fc2", block.fc2, (width, hidden))
-        for name, table in (("exp", block.exp), ("gelu", block.gelu)):
-            if table.shape != (256,) or table.dtype != np.uint8:
-                raise ArtifactError(f"block {index} {name} table must be 256 x uint8")
-        if block.exp[0] != 255:
-            raise ArtifactError(f"block {index} exp table must start with 255")
-        for name in ("score", "context"):
-            mult, shift = getattr(block, f"{name}_mult"), getattr(block, f"{name}_shift")
-            if not (0 <= mult < 65536 and 1 <= shift <= 47):
-                raise ArtifactError(f"block {index} {name} requantizer out of range: mult {mult}, shift {shift}")
-        if block.drop is not None and block.drop.mode not in ("topk", "threshold"):
-            raise ArtifactError(f"block {index} token drop mode {block.drop.mode!r} is not topk or threshold")
-        if block.drop is not None and not (0 <= block.drop.keep < 512 and 0 <= block.drop.threshold < 1 << 21):
-            raise ArtifactError(f"block {index} token drop out of range: keep {block.drop.keep}, "
-                                f"threshold {block.drop.threshold}")
+        _check_block(f"block {index}", block, width)
     _check_norm("norm", artifact.norm, width)
     _check_linear("head", artifact.head, (artifact.head.weight.shape[0], width))
+
+
+def _check_block(name: str, block: Block, width: int) -> None:
+    hidden = block.fc1.weight.shape[0]
+    _check_norm(f"{name} norm1", block.norm1, width)
+    _check_norm(f"{name} norm2", block.norm2, width)
+    _check_linear(f"{name} qkv", block.qkv, (3 * width, width))
+    _check_linear(f"{name} proj", block.proj, (width, width))
+    _check_linear(f"{name} fc1", block.fc1, (hidden, width))
+    _check_linear(f"{name} fc2", block.fc2, (width, hidden))
+    for part, table in (("exp", block.exp), ("gelu", block.gelu)):
+        if table.shape != (256,) or table.dtype != np.uint8:
+            raise ArtifactError(f"{name} {part} table must be 256 x uint8")
+    if block.exp[0] != 255:
+        raise ArtifactError(f"{name} exp table must start with 255")
+    for part in ("score", "context"):
+        mult, shift = getattr(block, f"{part}_mult"), getattr(block, f"{part}_shift")
+        if not (0 <= mult < 65536 and 1 <= shift <= 47):
+            raise ArtifactError(f"{name} {part} requantizer out of range: mult {mult}, shift {shift}")
+    if block.drop is not None:
+        _check_drop(name, block.drop)
+
+
+def _check_drop(name: str, drop: TokenDrop) -> None:
+    if drop.mode not in ("topk", "threshold"):
+        raise ArtifactError(f"{name} token drop mode {drop.mode!r} is not topk or threshold")
+    if not (0 <= drop.keep < 512 and 0 <= drop.threshold < 1 << 21):
+        raise ArtifactError(f"{name} token drop out of range: keep {drop.keep}, threshold {drop.threshold}")
 
 
 def _check_linear(name: str, layer: Linear, shape: tuple[int, int]) -> None:
@@ -248,7 +257,8 @@ def _check_linear(name: str, layer: Linear, shape: tuple[int, int]) -> None:
     for part, dtype in (("bias", np.int32), ("mult", np.uint16)):
         tensor = getattr(layer, part)
         if tensor.shape != (rows,) or tensor.dtype != dtype:
-            raise ArtifactError(f"{name}: {part} is {tensor.dtype} {tensor.shape}, expected {dtype.__name__} ({rows},)")
+            raise ArtifactError(
+                f"{name}: {part} is {tensor.dtype} {tensor.shape}, expected {dtype.__name__} ({rows},)")
     if (np.abs(layer.bias.astype(np.int64)) >= 1 << 30).any() or not 1 <= layer.shift <= 47:
         raise ArtifactError(f"{name}: bias or shift out of range")
 
@@ -257,7 +267,8 @@ def _check_norm(name: str, norm: Norm, width: int) -> None:
     for part, dtype in (("gamma", np.int16), ("beta", np.int32)):
         tensor = getattr(norm, part)
         if tensor.shape != (width,) or tensor.dtype != dtype:
-            raise ArtifactError(f"{name}: {part} is {tensor.dtype} {tensor.shape}, expected {dtype.__name__} ({width},)")
+            raise ArtifactError(
+                f"{name}: {part} is {tensor.dtype} {tensor.shape}, expected {dtype.__name__} ({width},)")
     if not 1 <= norm.shift <= 31:
         raise ArtifactError(f"{name}: shift {norm.shift} is not 1..31")
 

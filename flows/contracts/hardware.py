@@ -149,8 +149,8 @@ class HardwareConfig:
     def from_dict(cls, values: dict[str, object]) -> HardwareConfig:
         """The inverse of :meth:`to_dict`; unknown fields are refused."""
         known = {f.name for f in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise ConfigError(f"unknown hardware field {unknown[0]!r}; known: {', '.join(sorted(known))}")
+        if unknown := set(values) - known:
+            raise ConfigError(f"unknown hardware field {min(unknown)!r}; known: {', '.join(sorted(known))}")
         return cls(**values)  # type: ignore[arg-type]
 
     def config_hash(self) -> int:

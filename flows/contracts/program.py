@@ -155,7 +155,7 @@ def pack(fields: Fields, values: Mapping[str, int]) -> int:
         For a name that is no field, or a value that does not fit its field.
     """
     if unknown := set(values) - {name for name, _ in fields}:
-        raise ValueError(f"no such field: {sorted(unknown)[0]}")
+        raise ValueError(f"no such field: {min(unknown)}")
     word, offset = 0, 0
     for name, width in fields:
         value = int(values.get(name, 0))
