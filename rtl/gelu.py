@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from flows.contracts.hardware import BLOCK
 from flows.contracts.numerics import GELU_ENTRIES, GELU_OFFSET
 from rtl.flow import Flow, TableWrite, lanes
-from rtl.requant import Pipeline
+from rtl.pipeline import Pipeline
 
 __all__ = ["ByteTable", "Gelu"]
 

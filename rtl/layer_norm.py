@@ -11,17 +11,9 @@ from amaranth.lib.wiring import In, Out
 
 from flows.contracts.hardware import BLOCK
 from flows.contracts.numerics import NORM_Z_BITS, RSQRT_INDEX_MIN, rsqrt_table
+from rtl.fixed_point import LOW_BITS, align_step, clamp, join_product, round_limits, shift_coarse, shift_fine
 from rtl.flow import Flow, lanes
-from rtl.requant import (
-    LOW_BITS,
-    Pipeline,
-    align_step,
-    clamp,
-    join_product,
-    round_limits,
-    shift_coarse,
-    shift_fine,
-)
+from rtl.pipeline import Pipeline
 
 __all__ = ["Normalize", "Rsqrt"]
 

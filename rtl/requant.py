@@ -1,100 +1,16 @@
-"""Requantizer (``docs/numerics.md`` section 1), and the pipeline, rounding and saturation that every unit shares."""
+"""Requantizer (``docs/numerics.md`` section 1)."""
 
-from types import SimpleNamespace
-from typing import Any
-
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike
+from amaranth.hdl import Module, Mux
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from flows.contracts.hardware import BLOCK
 from flows.contracts.numerics import ACC_BITS, MULT_BITS, SHIFT_BITS
+from rtl.fixed_point import LOW_BITS, clamp, join_product, round_limits, shift_coarse, shift_fine
 from rtl.flow import Flow, lanes
+from rtl.pipeline import Pipeline
 
-__all__ = ["Pipeline", "Requant", "align_step", "clamp", "join_product", "round_limits", "shift_coarse", "shift_fine"]
-
-COARSE = 3
-"""Shift amounts are split into a multiple of 8 and the low 3 bits, one pipeline stage each."""
-LOW_BITS = 17
-"""Where wide operands are split for the multipliers: the P cascade of a DSP slice shifts by 17."""
-
-
-class Pipeline:
-    """Registers of a path that never stalls, one call of :meth:`stage` per clock cycle of it.
-
-    Everything in flight is named in every stage, so a value that is used one cycle too late is an attribute error and
-    not a wrong result. Data registers have no reset; only the valid bits have one.
-
-    Parameters
-    ----------
-    m : module that holds the registers
-    valid : the input's valid bit
-
-    Attributes
-    ----------
-    valid : valid bit after the stages so far
-    latency : number of stages so far
-    """
-
-    def __init__(self, m: Module, valid: Value) -> None:
-        self._m = m
-        self.valid: Value = valid
-        self.latency = 0
-
-    def stage(self, **values: Any) -> Any:
-        """Register values, lists of values and views; returns a namespace of the registers under the same names."""
-        self.latency += 1
-        valid = Signal(name=f"valid_{self.latency}")
-        self._m.d.sync += valid.eq(self.valid)
-        self.valid = valid
-        return SimpleNamespace(**{
-            name: self._registers(value, f"{name}_{self.latency}") for name, value in values.items()})
-
-    def _registers(self, value: Any, name: str) -> Any:
-        if isinstance(value, list):
-            return [self._registers(item, f"{name}_{index}") for index, item in enumerate(value)]
-        shape = value.shape() if isinstance(value, data.View) else Value.cast(value).shape()
-        register = Signal(shape, name=name, reset_less=True)
-        self._m.d.sync += register.eq(value)
-        return register
-
-
-def shift_coarse(value: Value, amount: Value) -> Value:
-    """``value >> (amount - amount mod 8)``: the first half of a barrel shift."""
-    return value >> Cat(Const(0, COARSE), amount[COARSE:])
-
-
-def shift_fine(value: Value, amount: Value) -> Value:
-    """``value >> (amount mod 8)``: the second half of a barrel shift."""
-    return value >> amount[:COARSE]
-
-
-def align_step(value: Value, step: int) -> tuple[Value, Value]:
-    """``value`` shifted left by ``step`` when its top ``step`` bits are zero, and whether it was.
-
-    Steps of falling powers of two left-align a value (leading-zero count and shift in one).
-    """
-    empty = ~value[-step:].any()
-    return Mux(empty, value << step, value)[:len(value)], empty
-
-
-def join_product(high: Value, low: Value) -> Value:
-    """``(high << 17) + low`` of the partial products of an operand split after 17 bits; the low bits need no adder."""
-    return Cat(low[:LOW_BITS], high + (low >> LOW_BITS)).as_signed()
-
-
-def round_limits(low: int, high: int) -> tuple[int, int]:
-    """Smallest and largest ``w`` for which ``(w + 1) >> 1`` is in ``low .. high``.
-
-    A value shifted right by ``s - 1`` is compared with these while the last rounding step is still to come, so that
-    step, ``rnd(x, s) = ((x >> (s - 1)) + 1) >> 1``, only has to be as wide as the result.
-    """
-    return 2 * low - 1, 2 * high
-
-
-def clamp(half: Value, under: Value, over: Value, low: ValueLike, high: ValueLike) -> Value:
-    """``(half + 1) >> 1``, or ``low`` or ``high`` where the comparison with :func:`round_limits` said so."""
-    return Mux(over, high, Mux(under, low, (half + 1) >> 1))
+__all__ = ["Requant"]
 
 
 class Requant(wiring.Component):

@@ -10,9 +10,10 @@ from amaranth.lib.wiring import In, Out
 
 from flows.contracts.hardware import BLOCK
 from flows.contracts.numerics import CONTEXT_FRACTION, EXP_ENTRIES, RECIP_ONE, ROW_SUM_BITS
+from rtl.fixed_point import align_step, shift_coarse, shift_fine
 from rtl.flow import Flow, TableWrite, lanes
 from rtl.gelu import ByteTable
-from rtl.requant import Pipeline, align_step, shift_coarse, shift_fine
+from rtl.pipeline import Pipeline
 
 __all__ = ["Exp", "Normalise", "Reciprocal"]
 

@@ -12,8 +12,9 @@ from amaranth.lib.wiring import In, Out
 from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
 from flows.contracts.numerics import DROP_SCORE_BITS, DROP_WEIGHT_BITS, FUSE_SHIFT
 from flows.contracts.program import Drop
+from rtl.fixed_point import shift_coarse, shift_fine
 from rtl.flow import Flow, lanes
-from rtl.requant import Pipeline, shift_coarse, shift_fine
+from rtl.pipeline import Pipeline
 from rtl.softmax import EXP_BITS, EXP_MIN, MANT_BITS
 
 __all__ = ["Fuse", "Select"]

@@ -57,7 +57,7 @@ def ports_of(text: str, module: str) -> list[str]:
         When the module is not in the text.
     """
     text = re.sub(r"//[^\n]*|/\*.*?\*/|\(\*.*?\*\)", " ", text, flags=re.DOTALL)
-    found = re.search(rf"\bmodule\s+\\?{re.escape(module)}\s*", text)
+    found = re.search(rf"\bmodule\s+\\?{re.escape(module)}(?![\w$])\s*", text)
     if found is None:
         raise SimulationError(f"module {module} is not in the given sources")
     at = found.end()

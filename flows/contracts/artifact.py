@@ -310,14 +310,14 @@ def _unflatten(tensors: dict[str, np.ndarray], meta: dict[str, Any]) -> SparseVi
 
     def block(index: int, item: dict[str, Any]) -> Block:
         path = f"blocks.{index}"
-        parts = {
-            name: norm(f"{path}.{name}", part) if name.startswith("norm")
-            else linear(f"{path}.{name}", part) if name in ("qkv", "proj", "fc1", "fc2")
-            else tensors[f"{path}.{name}"] if name in ("exp", "gelu")
-            else (None if part is None else TokenDrop(**part)) if name == "drop"
-            else part
-            for name, part in item.items()
-        }
+        parts: dict[str, Any] = dict(item)
+        for name in ("norm1", "norm2"):
+            parts[name] = norm(f"{path}.{name}", item[name])
+        for name in ("qkv", "proj", "fc1", "fc2"):
+            parts[name] = linear(f"{path}.{name}", item[name])
+        for name in ("exp", "gelu"):
+            parts[name] = tensors[f"{path}.{name}"]
+        parts["drop"] = None if item["drop"] is None else TokenDrop(**item["drop"])
         return Block(**parts)
 
     try:

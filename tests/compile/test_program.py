@@ -108,7 +108,7 @@ CASES = {
     "threshold": ({"tokens": 45, "depth": 4, "drop": {0: TokenDrop("threshold", threshold=2500),
                                                       1: TokenDrop("topk", 12),
                                                       2: TokenDrop("threshold", threshold=0)}}, {}),
-    "threshold drops all": ({"tokens": 50, "drop": {0: TokenDrop("threshold", threshold=1 << 30)}}, {}),
+    "threshold drops all": ({"tokens": 50, "drop": {0: TokenDrop("threshold", threshold=(1 << 21) - 1)}}, {}),
 }
 
 
@@ -135,7 +135,7 @@ def test_network_without_blocks() -> None:
 
 def test_threshold_skips_slots() -> None:
     """Fewer tokens than scheduled for: slots of absent key blocks take no time, results stay right."""
-    artifact = random_artifact(tokens=70, depth=2, drop={0: TokenDrop("threshold", threshold=1 << 30)})
+    artifact = random_artifact(tokens=70, depth=2, drop={0: TokenDrop("threshold", threshold=(1 << 21) - 1)})
     program = compile_program(artifact, config_for(artifact, clusters=2))
     machine = execute(artifact, program)
     assert machine.skipped > 10
