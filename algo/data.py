@@ -1,0 +1,141 @@
+"""Images for calibration and evaluation: data packs, folders, and the photographs that scikit-image ships."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from PIL import Image
+
+from flows.contracts.errors import ImageError
+from flows.contracts.preprocess import crop, load_image
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
+PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png",
+               "hubble_deep_field.jpg")
+"""Colour photographs inside the scikit-image package."""
+PHOTOGRAPH_CROPS = 48
+
+
+@dataclass(frozen=True, eq=False)
+class Pack:
+    """A set of JPEG images in one ``.npz`` file.
+
+    Attributes
+    ----------
+    jpeg : uint8, all files one after the other
+    offset : int64 ``(images + 1,)``, where each begins
+    label : int16 ``(images,)``
+    names : class names
+    """
+
+    jpeg: np.ndarray
+    offset: np.ndarray
+    label: np.ndarray
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.offset) - 1
+
+    def image(self, index: int) -> Image.Image:
+        """Decode image ``index`` as RGB."""
+        data = self.jpeg[self.offset[index]:self.offset[index + 1]].tobytes()
+        return Image.open(io.BytesIO(data)).convert("RGB")
+
+
+def load_pack(path: Path | str) -> Pack:
+    """Read a data pack.
+
+    Raises
+    ------
+    ImageError
+        When the file is missing, is no data pack, or is damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ImageError(f"no data pack at {path}; give an .npz file with jpeg, offset and label")
+    try:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
+            names = tuple(str(name) for name in file["names"]) if "names" in file else ()
+            pack = Pack(file["jpeg"], file["offset"], file["label"], names)
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise ImageError(f"{path} is no data pack or is damaged ({error}); it needs jpeg, offset and label") from None
+    if len(pack.offset) != len(pack.label) + 1 or pack.offset[-1] != len(pack.jpeg):
+        raise ImageError(f"{path} is damaged: its offsets do not fit its images")
+    return pack
+
+
+def calibration_pixels(source: Path | str | None, size: int, *, count: int | None = None, seed: int = 0) -> np.ndarray:
+    """Images to calibrate on.
+
+    Parameters
+    ----------
+    source : a data pack, a folder of images, or None for random crops of the photographs in scikit-image
+    size : edge in pixels
+    count : at most that many images, chosen by ``seed``; all by default (48 crops without a source)
+
+    Returns
+    -------
+    uint8 ``(images, size, size, 3)``
+
+    Raises
+    ------
+    ImageError
+        When ``source`` holds no readable image.
+    """
+    generator = np.random.default_rng(seed)
+    if source is None:
+        return _photograph_crops(size, PHOTOGRAPH_CROPS if count is None else count, generator)
+    source = Path(source)
+    if source.is_dir():
+        paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+        if not paths:
+            raise ImageError(f"no images in the folder {source}; it needs files such as *.jpg or *.png")
+        return np.stack([crop(load_image(paths[i]), size) for i in _choose(len(paths), count, generator)])
+    pack = load_pack(source)
+    return np.stack([pack_pixels(pack, i, size) for i in _choose(len(pack), count, generator)])
+
+
+def pack_pixels(pack: Pack, index: int, size: int) -> np.ndarray:
+    """Image ``index`` as uint8 ``(size, size, 3)``; packs hold images resized before, so only the centre is cut."""
+    return crop(pack.image(index), size, resize=False)
+
+
+def normalise(pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """uint8 ``(B, size, size, 3)`` to the float ``(B, 3, size, size)`` a timm model takes."""
+    scaled = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
+    return (scaled - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+
+
+def batches(items: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """``items`` in slices of at most ``size``."""
+    for start in range(0, len(items), size):
+        yield items[start:start + size]
+
+
+def _choose(available: int, count: int | None, generator: np.random.Generator) -> list[int]:
+    if count is None or count >= available:
+        return list(range(available))
+    return sorted(int(i) for i in generator.choice(available, count, replace=False))
+
+
+def _photograph_crops(size: int, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Random square parts (30 % to all of the shorter side, half of them mirrored) of the shipped photographs."""
+    import skimage  # only its files are used
+
+    folder = Path(skimage.__file__).parent / "data"
+    photographs = [load_image(folder / name) for name in PHOTOGRAPHS]
+    crops = []
+    for index in range(count):
+        image = photographs[index % len(photographs)]
+        edge = int(min(image.size) * generator.uniform(0.3, 1.0))
+        left, top = (int(generator.integers(0, side - edge + 1)) for side in image.size)
+        part = image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + edge, top + edge))
+        pixels = np.asarray(part)
+        crops.append(pixels[:, ::-1] if generator.random() < 0.5 else pixels)
+    return np.stack(crops)

@@ -1,0 +1,230 @@
+"""From a model name to a SparseVit artifact: weights, pruning, token drop, calibration, quantization."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from algo.data import calibration_pixels
+from algo.models import build_model
+from algo.prune import prune_blocks, prune_neurons
+from algo.prune.blocks import Keep
+from algo.quant.calibrate import collect
+from algo.quant.quantize import quantize
+from algo.quant.scales import Settings
+from algo.timm_compat import ImageNetInfo, resolve_data_config
+from algo.tokens.evit import threshold_drop, topk_schedule
+from algo.tokens.threshold import calibrate_thresholds
+from algo.weights import load_weights
+from flows.contracts.artifact import SparseVit, TokenDrop, validate
+from flows.contracts.errors import ConfigError
+from flows.contracts.hardware import BLOCK
+
+Progress = Callable[[str, float], None]
+
+DROP_LAYERS = (3, 6, 9)
+"""Blocks of a 12-block network after whose attention EViT drops tokens."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A pruned float network with its token drop, ready to be quantized or evaluated.
+
+    Attributes
+    ----------
+    name : registry name
+    model : VisionTransformer in evaluation mode
+    weights : where the weights came from
+    masks : kept 16x16 blocks per pruned layer
+    drops : token drop per block
+    mean, std : normalisation of the pixels
+    image_size : pixels
+    """
+
+    name: str
+    model: Any
+    weights: str
+    masks: Mapping[str, np.ndarray]
+    drops: Mapping[int, TokenDrop]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    image_size: int
+
+
+def export(
+    model_name: str,
+    *,
+    weights: Path | str | None = None,
+    keep_blocks: Keep = 0.5,
+    keep_tokens: float = 0.7,
+    drop_layers: Sequence[int] = DROP_LAYERS,
+    drop_mode: str = "topk",
+    threshold: float | None = None,
+    balanced: bool = False,
+    keep_neurons: float = 1.0,
+    calibration: Path | str | None = None,
+    calibration_images: int | None = None,
+    seed: int = 0,
+    block: int | tuple[int, int] = BLOCK,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> SparseVit:
+    """Prune, calibrate and quantize a network.
+
+    Parameters
+    ----------
+    model_name : registered model (``deit_t``, ``deit_s``, ``deit_b``, ``vit_micro``) or plain ViT of timm
+    weights : file with timm names; None looks at the timm hub, then makes weights up
+    keep_blocks : share of weight blocks kept, in all layers or per block number or layer name; 1 keeps all
+    keep_tokens : share of patch tokens kept at every drop; 1 drops nothing
+    drop_layers : 0-based blocks; the default means a quarter, half and three quarters of the depth
+    drop_mode : ``"topk"`` or ``"threshold"``
+    threshold : smallest mean attention from CLS (0..1) in threshold mode; None finds, for each layer, the one that
+        keeps ``keep_tokens`` of the tokens of the calibration images
+    balanced : the same number of blocks in every output block column
+    keep_neurons : share of MLP hidden neurons kept
+    calibration : data pack or folder of images; None takes crops of the photographs in scikit-image
+    calibration_images : at most that many of them
+    seed : for synthetic weights and the choice of calibration images
+    block : edge, or rows and columns, of a pruning block; multiples of 16
+    settings : how ranges become scales
+    progress : called with the name of a stage and the finished share of it
+
+    Raises
+    ------
+    ConfigError
+        For an unknown model or an option out of range.
+    WeightsError
+        When the weights file is unusable.
+    ImageError
+        When the calibration images are unusable.
+    """
+    with one_thread():
+        prepared, pixels = _prepare(
+            model_name, weights=weights, keep_blocks=keep_blocks, keep_tokens=keep_tokens, drop_layers=drop_layers,
+            drop_mode=drop_mode, threshold=threshold, balanced=balanced, keep_neurons=keep_neurons,
+            calibration=calibration, calibration_images=calibration_images, seed=seed, block=block, progress=progress)
+        report = progress or (lambda stage, share: None)
+        statistics = collect(prepared.model, pixels, prepared.mean, prepared.std, prepared.drops,
+                             lambda share: report("calibrate", share))
+        report("quantize", 0.0)
+        numbers = quantize(prepared.model, statistics, prepared.mean, prepared.std, prepared.drops, prepared.masks,
+                           settings)
+        report("quantize", 1.0)
+    artifact = SparseVit(
+        model=model_name, weights=prepared.weights, image_size=prepared.image_size,
+        patch=prepared.model.patch_embed.patch_size[0], heads=prepared.model.blocks[0].attn.num_heads,
+        mean=prepared.mean, std=prepared.std, class_names=class_names(prepared.model.num_classes),
+        input_scale=numbers.input_scale, embed=numbers.embed, residual_init=numbers.residual_init,
+        blocks=numbers.blocks, norm=numbers.norm, head=numbers.head, scales=numbers.scales)
+    validate(artifact)
+    return artifact
+
+
+def prepare(model_name: str, **options: Any) -> Prepared:
+    """The float network that :func:`export` quantizes, for the same options (``settings`` aside)."""
+    with one_thread():
+        return _prepare(model_name, **options)[0]
+
+
+def _prepare(
+    model_name: str,
+    *,
+    weights: Path | str | None = None,
+    keep_blocks: Keep = 0.5,
+    keep_tokens: float = 0.7,
+    drop_layers: Sequence[int] = DROP_LAYERS,
+    drop_mode: str = "topk",
+    threshold: float | None = None,
+    balanced: bool = False,
+    keep_neurons: float = 1.0,
+    calibration: Path | str | None = None,
+    calibration_images: int | None = None,
+    seed: int = 0,
+    block: int | tuple[int, int] = BLOCK,
+    progress: Progress | None = None,
+) -> tuple[Prepared, np.ndarray]:
+    report = progress or (lambda stage, share: None)
+    report("weights", 0.0)
+    state, origin = load_weights(model_name, weights, seed)
+    report("prune", 0.0)
+    state = prune_neurons(state, keep_neurons)
+    edges = (block, block) if isinstance(block, int) else block
+    state, masks = prune_blocks(state, keep_blocks, edges, balanced=balanced)
+    model = _model_of(model_name, state)
+    config = resolve_data_config({}, model=model)
+    size, mean, std = model.patch_embed.img_size[0], config["mean"], config["std"]
+    report("calibration images", 0.0)
+    pixels = calibration_pixels(calibration, size, count=calibration_images, seed=seed)
+    layers = resolve_layers(drop_layers, len(model.blocks))
+    drops = _drops(model, pixels, mean, std, layers, keep_tokens, drop_mode, threshold)
+    return Prepared(model_name, model, origin, masks, drops, mean, std, size), pixels
+
+
+def resolve_layers(layers: Sequence[int], depth: int) -> tuple[int, ...]:
+    """Sorted drop layers; the default ones are scaled to the depth.
+
+    Raises
+    ------
+    ConfigError
+        When a layer is named twice or does not exist.
+    """
+    if tuple(layers) == DROP_LAYERS:
+        return tuple(sorted({depth // 4, depth // 2, 3 * depth // 4} & set(range(depth))))
+    if len(set(layers)) != len(layers):
+        raise ConfigError(f"drop_layers names a block twice: {list(layers)}")
+    for layer in layers:
+        if not 0 <= layer < depth:
+            raise ConfigError(f"drop_layers names block {layer}; the model has blocks 0 to {depth - 1}")
+    return tuple(sorted(layers))
+
+
+def class_names(classes: int) -> tuple[str, ...]:
+    """ImageNet's class names for 1000 classes, else numbers."""
+    if classes != 1000:
+        return tuple(str(index) for index in range(classes))
+    info = ImageNetInfo()
+    return tuple(info.index_to_description(index) for index in range(classes))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread: sums come out in the same order, so exports are the same bytes on any machine size."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _model_of(model_name: str, state: dict[str, torch.Tensor]) -> Any:
+    depth = sum(name.endswith("mlp.fc1.bias") for name in state)
+    model = build_model(model_name, [len(state[f"blocks.{layer}.mlp.fc1.bias"]) for layer in range(depth)])
+    model.load_state_dict(state)
+    return model.requires_grad_(False)
+
+
+def _drops(
+    model: nn.Module, pixels: np.ndarray, mean: Sequence[float], std: Sequence[float], layers: Sequence[int],
+    keep: float, mode: str, threshold: float | None,
+) -> dict[int, TokenDrop]:
+    if mode not in ("topk", "threshold"):
+        raise ConfigError(f"drop_mode must be topk or threshold, not {mode!r}")
+    if threshold is not None and mode == "topk":
+        raise ConfigError("threshold is for drop_mode threshold; top-k is set by keep_tokens")
+    if not 0 < keep <= 1:
+        raise ConfigError(f"keep_tokens must be above 0 and at most 1, not {keep}")
+    network: Any = model
+    if mode == "topk":
+        return topk_schedule(network.patch_embed.num_patches + 1, layers, keep)
+    if threshold is not None:
+        return {layer: threshold_drop(threshold, network.blocks[layer].attn.num_heads) for layer in layers}
+    return {} if keep == 1 else calibrate_thresholds(model, pixels, mean, std, layers, keep)

@@ -1,0 +1,44 @@
+"""Registry of block scores: functions from a weight matrix to the importance of each of its blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from flows.contracts.errors import ConfigError
+
+BlockScores = Callable[[Tensor, tuple[int, int]], Tensor]
+"""``(weight (out, in), (rows, columns) of a block) -> importance (out / rows, in / columns)``."""
+
+_SCORES: dict[str, BlockScores] = {}
+
+
+def register_scores(name: str) -> Callable[[BlockScores], BlockScores]:
+    """Decorator: make a score function known as ``name``."""
+
+    def register(function: BlockScores) -> BlockScores:
+        if name in _SCORES:
+            raise ValueError(f"block scores {name!r} are registered twice")
+        _SCORES[name] = function
+        return function
+
+    return register
+
+
+def score_names() -> list[str]:
+    """Registered names, sorted."""
+    return sorted(_SCORES)
+
+
+def block_scores(name: str) -> BlockScores:
+    """The function registered as ``name``.
+
+    Raises
+    ------
+    ConfigError
+        When there is none.
+    """
+    if name not in _SCORES:
+        raise ConfigError(f"unknown block scores {name!r}; known: {', '.join(score_names())}")
+    return _SCORES[name]

@@ -1,0 +1,1 @@
+"""Token pruning in the float model."""
