@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from flows.contracts.hardware import BLOCK, WORD_BITS, HardwareConfig
 from flows.contracts.program import Drop
 from rtl.axi_read import ReadRequest
-from rtl.cluster import ROW_SUM_BITS, Cluster
+from rtl.cluster import ROW_SUM_BITS, Cluster, operand_layout
 from rtl.decoder import Decoder
 from rtl.delay import delayed
 from rtl.drain import Drain, drain_cycles
@@ -158,7 +158,7 @@ class Core(wiring.Component):
         for cluster in range(config.clusters):
             acc = Signal(32 * BLOCK, name=f"acc{cluster}")
             row_sum = Signal(ROW_SUM_BITS, name=f"row_sum{cluster}")
-            payload = Signal(Cluster(config.max_tokens).i.payload.shape(), name=f"operand{cluster}")
+            payload = Signal(operand_layout(config.max_tokens), name=f"operand{cluster}")
             m.d.comb += [
                 payload.a.eq(operands.operand[cluster]),
                 payload.token.eq(control.token),

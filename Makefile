@@ -1,0 +1,83 @@
+# Every target sets up what it needs in .venv and then runs; a second run reinstalls and rebuilds nothing.
+
+PYTHON3 ?= python3
+VENV := .venv
+BIN := $(abspath $(VENV))/bin
+TORCH := torch==2.13.0
+# Installed without their dependencies, which would replace torch by another build.
+TORCH_FRIENDS := torchvision==0.28.0 timm==1.0.31
+
+MODEL ?= deit_t
+
+# Options of the command line; each is passed on when it is set.
+sim_flags = --model $(MODEL) $(strip \
+  $(if $(IMAGE),--image "$(IMAGE)") \
+  $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
+  $(if $(KEEP_BLOCKS),--keep-blocks $(KEEP_BLOCKS)) \
+  $(if $(KEEP_TOKENS),--keep-tokens $(KEEP_TOKENS)) \
+  $(if $(CLUSTERS),--clusters $(CLUSTERS)) \
+  $(if $(LAYERS),--layers $(LAYERS)) \
+  $(if $(filter-out 0,$(TRACE)),--trace) \
+  $(if $(REPORT),--report "$(REPORT)"))
+verilog_flags = $(strip $(if $(CLUSTERS),--clusters $(CLUSTERS)) $(if $(OUT),--out "$(OUT)"))
+
+# Two threads that spin for work take both cores of a small machine.
+export OMP_WAIT_POLICY := passive
+export GOMP_SPINCOUNT := 0
+export PATH := $(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup sim test test-all verilog bench lint clean
+
+help: ## Show this list
+	@echo "make sim MODEL=deit_t [IMAGE=photo.jpg WEIGHTS=file KEEP_BLOCKS=.5 KEEP_TOKENS=.7 CLUSTERS=4 LAYERS=0..2 TRACE=1 REPORT=file]"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
+	  printf '%-18s %s\n' "$$name" "$$text"; done
+	@echo "Each is a thin wrapper of the command 'sievit' in $(VENV)/bin; see 'sievit --help'."
+
+setup: $(VENV)/.installed ## Install everything into .venv
+
+sim: setup ## Run a network on the simulated accelerator and compare every integer with the golden model
+	@$(BIN)/sievit sim $(sim_flags)
+
+verilog: setup ## Generate the accelerator as Verilog [CLUSTERS= OUT=folder]
+	@$(BIN)/sievit verilog $(verilog_flags)
+
+bench: setup ## Schedule quality and expected cycles over models and array sizes
+	@$(BIN)/sievit bench
+
+test: setup ## Run the tests that take less than about half a minute each
+	@$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+test-all: setup ## Run all tests (SIEVIT_DATA=folder with weights and images enables those on real data)
+	@$(BIN)/python -m pytest -q -n 2
+
+lint: setup ## Check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/pyright
+
+clean: ## Remove everything that was built (.venv stays)
+	rm -rf build out *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.tools:
+	@for tool in g++ make perl; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ]; then \
+	  echo "missing system tool:$$missing; install with: apt-get install g++ make perl" >&2; exit 2; fi
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed (make PYTHON3=python3.12 ...)" >&2; exit 2; }
+	@$(PYTHON3) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "Python's venv module is missing; install with: apt-get install python3-venv" >&2; exit 2; }
+	@mkdir -p $(VENV) && touch $@
+
+$(VENV)/.created: | $(VENV)/.tools
+	$(PYTHON3) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.torch: $(VENV)/.created
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(TORCH_FRIENDS)
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml $(VENV)/.torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[algo,dev]'
+	@touch $@

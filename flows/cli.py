@@ -1,0 +1,345 @@
+"""The command ``sievit``: thin wrappers that turn options into calls, and errors into one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from flows.contracts.errors import ConfigError, SievitError
+
+app = typer.Typer(name="sievit", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Vision Transformers with pruned weights and dropped tokens, from PyTorch to bit-exact RTL.")
+# Where output goes into a file, tables are wide enough for every column.
+screen = Console(width=None if sys.stdout.isatty() else 120)
+messages = Console(stderr=True)
+
+EXIT_MISMATCH = 1
+EXIT_ERROR = 2
+
+Model = Annotated[str, typer.Option(help="Model: a name of 'sievit models', or a plain ViT of timm.")]
+Weights = Annotated[Path | None, typer.Option(help="Weights with timm names (.safetensors, .pth). Default: timm's "
+                                                   "pretrained ones, else made up from a seed.")]
+KeepBlocks = Annotated[float, typer.Option(help="Share of 16x16 weight blocks kept; 1 is dense.")]
+KeepTokens = Annotated[float, typer.Option(help="Share of patch tokens kept at every drop; 1 drops none.")]
+KeepNeurons = Annotated[float, typer.Option(help="Share of MLP hidden neurons kept.")]
+DropLayers = Annotated[str | None, typer.Option(help="Blocks after whose attention tokens are dropped, as 3,6,9.")]
+DropMode = Annotated[str, typer.Option(help="topk or threshold.")]
+Threshold = Annotated[float | None, typer.Option(help="Threshold mode: smallest mean attention kept (0..1).")]
+Balanced = Annotated[bool, typer.Option("--balanced", help="The same number of blocks in every column group.")]
+Calibration = Annotated[Path | None, typer.Option(help="Pack or folder of calibration images.")]
+Seed = Annotated[int, typer.Option(help="For made-up weights and the choice of calibration images.")]
+Clusters = Annotated[int, typer.Option(help="MAC clusters of 256 MACs per cycle each.")]
+Hardware = Annotated[list[str] | None, typer.Option("--set", help="Hardware field, as bus_bits=128; may be repeated.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+ArtifactFile = Annotated[Path | None, typer.Option(help="Artifact made by 'sievit export'; replaces model options.")]
+
+
+@app.command()
+def sim(
+    model: Model = "deit_t",
+    image: Annotated[Path | None, typer.Option(help="Picture. Default: a photograph of a cat.")] = None,
+    weights: Weights = None,
+    keep_blocks: KeepBlocks = 0.5,
+    keep_tokens: KeepTokens = 0.7,
+    keep_neurons: KeepNeurons = 1.0,
+    drop_layers: DropLayers = None,
+    drop_mode: DropMode = "topk",
+    threshold: Threshold = None,
+    balanced: Balanced = False,
+    calibration: Calibration = None,
+    seed: Seed = 0,
+    artifact: ArtifactFile = None,
+    clusters: Clusters = 4,
+    hardware: Hardware = None,
+    layers: Annotated[str | None, typer.Option(help="Run only these blocks, as 0..2 or 5.")] = None,
+    latency: Annotated[int, typer.Option(help="Memory: cycles from address to data.")] = 100,
+    bandwidth: Annotated[float, typer.Option(help="Memory: bytes per cycle; 0 for no limit.")] = 32.0,
+    stall: Annotated[int, typer.Option(help="Memory: percent of cycles in which a channel pauses.")] = 0,
+    trace: Annotated[bool, typer.Option("--trace", help="Write a waveform (large: use --layers).")] = False,
+    report: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("report.json"),
+    as_json: AsJson = False,
+) -> None:
+    """Run a network on the simulated accelerator and compare every integer with the golden model."""
+    with _errors():
+        from flows.sim_flow import SimOptions, simulate_network, write_json
+        from flows.sim_report import report_of, tables
+        from sim.accelerator import MemoryOptions
+
+        options = SimOptions(
+            export=_export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
+                                   threshold, balanced, calibration, seed),
+            artifact=artifact, image=image, clusters=clusters, hardware=_fields(hardware), layers=_layers(layers),
+            memory=MemoryOptions(latency=_at_least("latency", latency, 1), stall=_percent("stall", stall),
+                                 bandwidth=_at_least("bandwidth", bandwidth, 0)), trace=trace)
+        with _progress(quiet=as_json) as show:
+            outcome = simulate_network(options, show)
+        content = report_of(outcome)
+        write_json(report, content)
+        if as_json:
+            _print_json(content)
+        else:
+            screen.print(tables(outcome, content))
+            screen.print(f"report: {escape(str(report))}")
+        if outcome.mismatch:
+            messages.print(f"mismatch: {outcome.mismatch}", markup=False, highlight=False, soft_wrap=True)
+            raise typer.Exit(EXIT_MISMATCH)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option(help="Artifact file to write.")],
+    model: Model = "deit_t",
+    weights: Weights = None,
+    keep_blocks: KeepBlocks = 0.5,
+    keep_tokens: KeepTokens = 0.7,
+    keep_neurons: KeepNeurons = 1.0,
+    drop_layers: DropLayers = None,
+    drop_mode: DropMode = "topk",
+    threshold: Threshold = None,
+    balanced: Balanced = False,
+    calibration: Calibration = None,
+    seed: Seed = 0,
+) -> None:
+    """Prune and quantize a model into one artifact file."""
+    with _errors():
+        from flows.contracts.artifact import save_artifact
+        from flows.sim_flow import check_export
+
+        options = _export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
+                                  threshold, balanced, calibration, seed)
+        check_export(options)
+        from algo.export import export as export_model
+
+        with _progress() as show:
+            artifact = export_model(model, **options.arguments(), progress=show)
+        save_artifact(artifact, out)
+        screen.print(f"{escape(str(out))}: {artifact.model}, weights: {escape(artifact.weights)}", soft_wrap=True)
+
+
+@app.command(name="compile")
+def compile_command(
+    artifact: Annotated[Path, typer.Argument(help="Artifact made by 'sievit export'.")],
+    out: Annotated[Path | None, typer.Option(help="Program file to write.")] = None,
+    clusters: Clusters = 4,
+    hardware: Hardware = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compile an artifact: schedule, lower bound, expected cycles, and the program file."""
+    with _errors():
+        from flows.compile import compile_program, config_for, save_program, summary
+        from flows.contracts.artifact import load_artifact
+
+        network = load_artifact(artifact)
+        program = compile_program(network, config_for(network, clusters=clusters, **_fields(hardware)))
+        if out is not None:
+            save_program(program, out)
+        if as_json:
+            _print_json({"manifest": program.manifest, "hardware": program.config.to_dict()})
+        else:
+            screen.print(summary(program))
+
+
+@app.command()
+def verilog(
+    out: Annotated[Path, typer.Option(help="Folder to write vit_accel.v and hardware.json into.")] = Path("out"),
+    artifact: ArtifactFile = None,
+    clusters: Clusters = 4,
+    hardware: Hardware = None,
+) -> None:
+    """Generate the accelerator as Verilog, sized for an artifact, or for DeiT-Tiny."""
+    with _errors():
+        from flows.compile import config_for
+        from flows.contracts.artifact import load_artifact
+        from flows.contracts.hardware import HardwareConfig
+        from flows.sim_flow import write_json
+        from sim.accelerator import verilog_of
+
+        if artifact is not None:
+            config = config_for(load_artifact(artifact), clusters=clusters, **_fields(hardware))
+        else:
+            banks = 16 if clusters > 8 else 8
+            config = HardwareConfig.from_dict({"clusters": clusters, "banks": banks, **_fields(hardware)})
+        text = verilog_of(config)
+        out.mkdir(parents=True, exist_ok=True)
+        part = out / "vit_accel.v.tmp"
+        part.write_text(text)
+        part.replace(out / "vit_accel.v")
+        write_json(out / "hardware.json", {**config.to_dict(), "config_hash": f"{config.config_hash():08x}"})
+        screen.print(f"{escape(str(out / 'vit_accel.v'))}: {config.macs_per_cycle} MACs per cycle, "
+                     f"configuration {config.config_hash():08x}", soft_wrap=True)
+
+
+@app.command(name="eval")
+def evaluate(
+    pack: Annotated[Path, typer.Argument(help="Pack of labelled images (.npz).")],
+    model: Model = "deit_t",
+    weights: Weights = None,
+    keep_blocks: KeepBlocks = 1.0,
+    keep_tokens: KeepTokens = 1.0,
+    keep_neurons: KeepNeurons = 1.0,
+    drop_layers: DropLayers = None,
+    drop_mode: DropMode = "topk",
+    threshold: Threshold = None,
+    balanced: Balanced = False,
+    calibration: Calibration = None,
+    seed: Seed = 0,
+    images: Annotated[int | None, typer.Option(help="Score only that many images.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Accuracy of the integer network against the float network on labelled images."""
+    with _errors():
+        from flows.accuracy import measure
+        from flows.sim_flow import check_export
+
+        options = _export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
+                                  threshold, balanced, calibration, seed)
+        check_export(options)
+        with _progress(quiet=as_json) as show:
+            result = measure(model, pack, images=images, progress=show, **options.arguments())
+        if as_json:
+            _print_json(dataclasses.asdict(result))
+        else:
+            screen.print(str(result), highlight=False)
+
+
+@app.command()
+def bench(
+    model: Model = "deit_t",
+    simulate: Annotated[bool, typer.Option("--simulate", help="Also run every row on the simulated RTL.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Schedule quality and expected cycles, dense and pruned, over array sizes."""
+    with _errors():
+        from flows.bench import bench_rows, bench_table
+
+        with _progress(quiet=as_json) as show:
+            rows = bench_rows(model, simulate=simulate, report=show)
+        if as_json:
+            _print_json(rows)
+        else:
+            screen.print(bench_table(model, rows))
+        if any(row.get("bit_exact") is False for row in rows):
+            raise typer.Exit(EXIT_MISMATCH)
+
+
+@app.command()
+def models(as_json: AsJson = False) -> None:
+    """List the registered models."""
+    with _errors():
+        from algo.models import model_names, model_spec
+
+        specs = [model_spec(name) for name in model_names()]
+        if as_json:
+            _print_json([{"name": spec.name, "timm": spec.timm_name, "pretrained": spec.pretrained} for spec in specs])
+            return
+        for spec in specs:
+            screen.print(f"{spec.name:12} timm {spec.timm_name}" + ("" if spec.pretrained else ", no trained weights"),
+                         highlight=False)
+
+
+def _export_options(model: str, weights: Path | None, keep_blocks: float, keep_tokens: float, keep_neurons: float,
+                    drop_layers: str | None, drop_mode: str, threshold: float | None, balanced: bool,
+                    calibration: Path | None, seed: int) -> Any:
+    from flows.sim_flow import ExportOptions
+
+    return ExportOptions(model=model, weights=weights, keep_blocks=keep_blocks, keep_tokens=keep_tokens,
+                         keep_neurons=keep_neurons, drop_layers=_drop_layers(drop_layers), drop_mode=drop_mode,
+                         threshold=threshold, balanced=balanced, calibration=calibration, seed=seed)
+
+
+def _drop_layers(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise ConfigError(f"--drop-layers must be block numbers such as 3,6,9, not {text!r}")
+    return tuple(int(part) for part in text.split(","))
+
+
+def _layers(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", text)
+    if match is None:
+        raise ConfigError(f"--layers must be a block or a range such as 0..2, not {text!r}")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _fields(items: list[str] | None) -> dict[str, Any]:
+    """``bus_bits=128`` and the like as values of a :class:`HardwareConfig`."""
+    from flows.contracts.hardware import HardwareConfig
+
+    kinds = {field.name: type(field.default) for field in dataclasses.fields(HardwareConfig)}
+    values: dict[str, Any] = {}
+    for item in items or []:
+        name, _, text = item.partition("=")
+        if name not in kinds:
+            raise ConfigError(f"--set {item}: no hardware field {name!r}; known: {', '.join(sorted(kinds))}")
+        try:
+            values[name] = kinds[name](text)
+        except ValueError:
+            raise ConfigError(f"--set {item}: {name} takes a number") from None
+    return values
+
+
+def _at_least(name: str, value: Any, limit: int) -> Any:
+    if not value >= limit:
+        raise ConfigError(f"--{name} must be at least {limit}, not {value}")
+    return value
+
+
+def _percent(name: str, value: int) -> int:
+    if not 0 <= value < 100:
+        raise ConfigError(f"--{name} must be 0 to 99 percent, not {value}")
+    return value
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """One line on stderr and exit status 2 for every error a user can cause."""
+    try:
+        yield
+    except SievitError as error:
+        messages.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(EXIT_ERROR) from None
+    except KeyboardInterrupt:
+        messages.print("interrupted")
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def _progress(*, quiet: bool = False) -> Iterator[Callable[[str, float], None]]:
+    """A bar for every stage; stages appear as they begin."""
+    columns = (TextColumn("{task.description:18}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=messages, disable=quiet) as progress:
+        tasks: dict[str, Any] = {}
+
+        def show(stage: str, share: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=1.0)
+            progress.update(tasks[stage], completed=share)
+
+        yield show
+
+
+def _print_json(content: object) -> None:
+    sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+"""The ``sim`` command as a function: model and image in, a bit-exact run of the whole accelerator out.
+
+Export, golden model, compiler, RTL, simulation, comparison; whatever does not depend on the image is kept for the
+next run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flows.cache import cached, file_hash, source_hash
+from flows.compile import Program, compile_program, config_for, image_words, load_program, save_program
+from flows.contracts.artifact import SparseVit, load_artifact, save_artifact
+from flows.contracts.errors import ArtifactError, ConfigError, MismatchError
+from flows.contracts.hardware import HardwareConfig
+from flows.contracts.preprocess import load_image, patch_codes
+from sim.accelerator import Frame, MemoryOptions, Run, build_accelerator, run_frames
+from sim.compare import Comparison, compare, compare_logits
+from sim.golden.network import Result, run, select_layers
+
+Report = Callable[[str, float], None]
+"""Called with the name of a stage and the finished share of it."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What decides the artifact; the fields are those of :func:`algo.export.export`."""
+
+    model: str = "deit_t"
+    weights: Path | None = None
+    keep_blocks: float = 0.5
+    keep_tokens: float = 0.7
+    drop_layers: tuple[int, ...] | None = None
+    drop_mode: str = "topk"
+    threshold: float | None = None
+    balanced: bool = False
+    keep_neurons: float = 1.0
+    calibration: Path | None = None
+    seed: int = 0
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments for ``export``; what is not given keeps its default."""
+        values = dataclasses.asdict(self)
+        del values["model"]
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class SimOptions:
+    """Options of a simulation.
+
+    Attributes
+    ----------
+    export : how to make the artifact, unless ``artifact`` is given
+    artifact : file of an artifact made before
+    image : picture to classify; None takes the photograph of a cat that scikit-image ships
+    clusters : MAC clusters of the accelerator
+    hardware : further fields of :class:`HardwareConfig`
+    layers : first and last block, when only a part of the network runs
+    memory : behaviour of the simulated memory
+    trace : write a waveform
+    run_dir : where log, records and waveform stay
+    """
+
+    export: ExportOptions = field(default_factory=ExportOptions)
+    artifact: Path | None = None
+    image: Path | None = None
+    clusters: int = 4
+    hardware: Mapping[str, Any] = field(default_factory=dict)
+    layers: tuple[int, int] | None = None
+    memory: MemoryOptions = field(default_factory=MemoryOptions)
+    trace: bool = False
+    run_dir: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a simulation gave.
+
+    Attributes
+    ----------
+    comparison : None when hardware and golden model differ
+    mismatch : the first difference in words, empty when there is none
+    seconds : wall clock by stage
+    """
+
+    artifact: SparseVit
+    config: HardwareConfig
+    program: Program
+    golden: Result
+    run: Run
+    comparison: Comparison | None
+    mismatch: str
+    seconds: dict[str, float]
+
+
+class Stages:
+    """Measures stages and reports them as they run."""
+
+    def __init__(self, report: Report | None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._report = report or (lambda stage, share: None)
+        self._name, self._begin = "", time.monotonic()
+
+    def begin(self, name: str) -> None:
+        """End the stage before and begin ``name`` (an empty name begins none)."""
+        now = time.monotonic()
+        if self._name:
+            self.seconds[self._name] = now - self._begin
+            self._report(self._name, 1.0)
+        self._name, self._begin = name, now
+        if name:
+            self._report(name, 0.0)
+
+    def share(self, share: float) -> None:
+        """Report progress within the stage."""
+        self._report(self._name, min(share, 1.0))
+
+
+def simulate_network(options: SimOptions, report: Report | None = None) -> Outcome:
+    """Run one image through a network on the simulated accelerator and compare everything.
+
+    Raises
+    ------
+    SievitError
+        For unusable options and files, and when the hardware or the simulator fails. A difference between hardware
+        and golden model is no exception here but ``Outcome.mismatch``.
+    """
+    stages = Stages(report)
+    stages.begin("export")
+    artifact = obtain_artifact(options, stages.share)
+    picture = load_image(options.image or default_image())
+    if options.layers is not None:
+        artifact = select_layers(artifact, *options.layers)
+    stages.begin("golden")
+    codes = patch_codes(picture, artifact)
+    golden = run(artifact, codes, record=True)
+    stages.begin("compile")
+    config = config_for(artifact, clusters=options.clusters, **options.hardware)
+    program = obtain_program(artifact, config)
+    stages.begin("build")
+    built = build_accelerator(config, trace=options.trace)
+    stages.begin("simulate")
+    expected = program.manifest["totals"]["expected_cycles"]
+    frame = Frame(program.stream.tobytes(), image_words(program, codes).tobytes(), golden.logits.size)
+    (result,) = run_frames([frame], config, memory=options.memory, trace=options.trace, built=built,
+                           run_dir=options.run_dir, max_cycles=20 * expected + 1_000_000,
+                           progress=lambda frame, step, cycle: stages.share(cycle / expected))
+    stages.begin("compare")
+    comparison, mismatch = None, ""
+    try:
+        comparison = compare_run(artifact, golden, result, program)
+    except MismatchError as error:
+        mismatch = str(error)
+    stages.begin("")
+    return Outcome(artifact, config, program, golden, result, comparison, mismatch, stages.seconds)
+
+
+def compare_run(artifact: SparseVit, golden: Result, result: Run, program: Program) -> Comparison:
+    """Compare probe records, output buffer and token counts of a run.
+
+    Raises
+    ------
+    MismatchError
+        Naming the first difference.
+    """
+    steps = [entry["name"] for entry in program.manifest["steps"]]
+    comparison = compare(golden.checkpoints, result.records, steps, program.config)
+    compare_logits(golden.logits, result.logits)
+    expected = expected_drops(artifact, golden)
+    if result.tokens_kept != expected:
+        raise MismatchError(f"registers TOKENS_KEPT hold {result.tokens_kept}, the golden model has {expected}")
+    return comparison
+
+
+def expected_drops(artifact: SparseVit, golden: Result) -> list[int]:
+    """Tokens after each token drop; a top-k drop that keeps every token is none (the compiler leaves it out)."""
+    counts, alive = [], artifact.tokens
+    for block, after in zip(artifact.blocks, golden.tokens, strict=True):
+        if block.drop is not None and (block.drop.mode == "threshold" or block.drop.keep < alive - 1):
+            counts.append(after)
+        alive = after
+    return counts
+
+
+def obtain_artifact(options: SimOptions, share: Callable[[float], None] | None = None) -> SparseVit:
+    """Load the artifact, or export it, once for the same options, weights and sources."""
+    if options.artifact is not None:
+        return load_artifact(options.artifact)
+    chosen = options.export
+    check_export(chosen)
+    key = {name: file_hash(value) if isinstance(value, Path) else value
+           for name, value in chosen.arguments().items()}
+    key |= {"model": chosen.model, "sources": source_hash("algo", "flows/contracts")}
+    path = cached(f"artifact-{re.sub(r'[^a-z0-9_]', '_', chosen.model)}", key, ".safetensors")
+    try:
+        return load_artifact(path)
+    except ArtifactError:
+        path.unlink(missing_ok=True)
+    from algo.export import export  # torch only when it is needed
+
+    artifact = export(chosen.model, **chosen.arguments(),
+                      progress=(lambda stage, part: share(part)) if share is not None else None)
+    save_artifact(artifact, path)
+    return artifact
+
+
+def check_export(options: ExportOptions) -> None:
+    """Refuse what can be refused before anything is loaded.
+
+    Raises
+    ------
+    ConfigError
+        Naming the option.
+    """
+    for name in ("keep_blocks", "keep_tokens", "keep_neurons"):
+        if not 0 < getattr(options, name) <= 1:
+            raise ConfigError(f"--{name.replace('_', '-')} must be above 0 and at most 1, not {getattr(options, name)}")
+    for name in ("weights", "calibration"):
+        path = getattr(options, name)
+        if path is not None and not path.exists():
+            raise ConfigError(f"--{name}: no such file: {path}")
+
+
+def obtain_program(artifact: SparseVit, config: HardwareConfig) -> Program:
+    """Compile, once for the same artifact, configuration and compiler."""
+    key = {"artifact": artifact.content_hash(), "config": config.to_dict(),
+           "sources": source_hash("flows/compile", "flows/contracts")}
+    path = cached("program", key, ".safetensors")
+    try:
+        return load_program(path, config)
+    except ArtifactError:
+        path.unlink(missing_ok=True)
+    program = compile_program(artifact, config)
+    save_program(program, path)
+    return program
+
+
+def default_image() -> Path:
+    """A photograph of a cat: ``chelsea``, CC0, which scikit-image ships."""
+    import skimage
+
+    return Path(skimage.__file__).parent / "data" / "chelsea.png"
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a report; a reader sees the old or the new file, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".tmp")
+    part.write_text(json.dumps(content, indent=2, default=_plain) + "\n")
+    part.replace(path)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return str(value)

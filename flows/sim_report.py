@@ -1,0 +1,149 @@
+"""Figures of a simulated run: the report file and the table on the screen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from rich.console import Group
+from rich.table import Table
+
+from flows.contracts.artifact import SparseVit
+from flows.contracts.hardware import BLOCK, ceil_div
+from flows.sim_flow import Outcome
+from sim.golden.network import Result
+
+TOP = 5
+
+
+def report_of(outcome: Outcome) -> dict[str, Any]:
+    """Everything a run shows, as JSON can hold it.
+
+    ``useful_macs`` counts kept blocks times tokens alive, no padding; ``utilization`` is that over what the array
+    could have done in ``cycles``; ``lower_bound_cycles`` is what no schedule can beat.
+    """
+    run, config = outcome.run, outcome.config
+    macs, bound = work_of(outcome)
+    stalls = run.stalls
+    return {
+        "model": outcome.artifact.model,
+        "weights": outcome.artifact.weights,
+        "bit_exact": outcome.comparison is not None,
+        "mismatch": outcome.mismatch,
+        "checkpoints": len(outcome.comparison.checkpoints) if outcome.comparison else 0,
+        "integers_compared": outcome.comparison.integers if outcome.comparison else 0,
+        "constant_checkpoints": list(outcome.comparison.constant) if outcome.comparison else [],
+        "cycles": run.cycles,
+        "milliseconds": milliseconds(outcome),
+        "expected_cycles": outcome.program.manifest["totals"]["expected_cycles"],
+        "expected_is_exact": outcome.program.manifest["static"],
+        "lower_bound_cycles": bound,
+        "cycles_over_lower_bound": run.cycles / bound,
+        "useful_macs": macs,
+        "peak_macs_per_cycle": config.macs_per_cycle,
+        "utilization": macs / (config.macs_per_cycle * run.cycles),
+        "stall_cycles": {**stalls, "total": sum(stalls.values())},
+        "tokens": [outcome.artifact.tokens, *outcome.golden.tokens],
+        "top5": best_classes(outcome.artifact, run.logits),
+        "golden_top5": best_classes(outcome.artifact, outcome.golden.logits),
+        "hardware": {**config.to_dict(), "config_hash": f"{config.config_hash():08x}"},
+        "program_bytes": outcome.program.words * 32,
+        "registers": run.registers,
+        "waveform": str(run.wave) if run.wave else None,
+        "simulation_seconds": run.wall_seconds,
+        "stage_seconds": outcome.seconds,
+        "wall_seconds": sum(outcome.seconds.values()),
+    }
+
+
+def milliseconds(outcome: Outcome) -> float:
+    """Time of the run at the target clock."""
+    return outcome.run.cycles / (outcome.config.clock_mhz * 1000)
+
+
+def best_classes(artifact: SparseVit, logits: np.ndarray, count: int = TOP) -> list[dict[str, Any]]:
+    """The classes with the highest logits and their softmax probabilities; of equal logits the lower class."""
+    real = logits.astype(np.float64) * artifact.scales.get("logits", 1.0)
+    shares = np.exp(real - real.max())
+    shares /= shares.sum()
+    return [{"class": int(index), "name": _name(artifact, int(index)), "logit": int(logits[index]),
+             "probability": float(shares[index])} for index in np.argsort(-real, kind="stable")[:count]]
+
+
+def _name(artifact: SparseVit, index: int) -> str:
+    return artifact.class_names[index] if index < len(artifact.class_names) else str(index)
+
+
+def work_of(outcome: Outcome) -> tuple[int, int]:
+    """Useful MACs and lower bound in cycles.
+
+    The compiler counts both; where the number of tokens depends on the image it counts the largest possible one, and
+    the counts are scaled to the tokens that were alive.
+    """
+    macs = bound = 0
+    for entry in outcome.program.manifest["steps"]:
+        alive, tiles = tokens_in(entry["name"], outcome.golden, outcome.artifact), 1.0
+        assumed = entry["tokens"]
+        part = alive / assumed
+        if ".score" in entry["name"] or ".context" in entry["name"]:
+            tiles = ceil_div(alive, BLOCK) / ceil_div(assumed, BLOCK)
+            macs += round(entry["useful_macs"] * part * part)
+        else:
+            macs += round(entry["useful_macs"] * part)
+        bound += round(entry["lower_bound_cycles"] * part * tiles)
+    return macs, bound
+
+
+def tokens_in(step: str, golden: Result, artifact: SparseVit) -> int:
+    """Tokens alive in a step; the drop takes effect after the projection."""
+    if step == "head":
+        return 1
+    if step == "embed":
+        return artifact.tokens
+    block, kind = step.removeprefix("block").split(".")[:2]
+    entering = [artifact.tokens, *golden.tokens][int(block)]
+    return golden.tokens[int(block)] if kind in ("fc1", "fc2") else entering
+
+
+def tables(outcome: Outcome, report: dict[str, Any]) -> Group:
+    """What ``sievit sim`` prints."""
+    return Group(_classes(outcome, report), _figures(outcome, report))
+
+
+def _classes(outcome: Outcome, report: dict[str, Any]) -> Table:
+    table = Table(title=f"{outcome.artifact.model}: best classes in hardware", title_justify="left")
+    table.add_column("class")
+    table.add_column("probability", justify="right")
+    table.add_column("logit", justify="right")
+    table.add_column("golden logit", justify="right")
+    for entry in report["top5"]:
+        table.add_row(entry["name"], f"{100 * entry['probability']:.1f} %", str(entry["logit"]),
+                      str(int(outcome.golden.logits[entry["class"]])))
+    return table
+
+
+def _figures(outcome: Outcome, report: dict[str, Any]) -> Table:
+    config, stalls = outcome.config, report["stall_cycles"]
+    table = Table(show_header=False)
+    verdict = (f"[bold green]yes[/]: {report['checkpoints']} checkpoints, {report['integers_compared']:,} integers"
+               if report["bit_exact"] else f"[bold red]no[/]: {report['mismatch']}")
+    causes = ", ".join(f"{name} {count:,}" for name, count in stalls.items() if name != "total")
+    rows = {
+        "bit exact": verdict,
+        "weights": report["weights"],
+        "hardware": f"{config.clusters} clusters, {config.macs_per_cycle} MACs per cycle, {config.bus_bits}-bit memory",
+        "cycles": f"{report['cycles']:,} (model: {report['expected_cycles']:,})",
+        "time": f"{report['milliseconds']:.3f} ms at {config.clock_mhz:g} MHz (target clock, not placed and routed)",
+        "useful MACs / peak": f"{100 * report['utilization']:.1f} %  ({report['useful_macs']:,} MACs)",
+        "cycles / lower bound": f"{report['cycles_over_lower_bound']:.3f}  (bound {report['lower_bound_cycles']:,})",
+        "tokens alive": " ".join(map(str, report["tokens"])),
+        "stall cycles": f"{stalls['total']:,}  ({causes})",
+        "wall clock": f"{report['wall_seconds']:.1f} s, of it simulation {report['simulation_seconds']:.1f} s",
+    }
+    if report["constant_checkpoints"]:
+        rows["constant data"] = f"[yellow]{', '.join(report['constant_checkpoints'])}"
+    if report["waveform"]:
+        rows["waveform"] = report["waveform"]
+    for name, text in rows.items():
+        table.add_row(name, text)
+    return table

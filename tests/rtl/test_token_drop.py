@@ -1,0 +1,31 @@
+"""Token drop units: see ``bench_select``, ``bench_fuse``."""
+
+from __future__ import annotations
+
+import pytest
+
+from flows.contracts.hardware import HardwareConfig
+from flows.contracts.program import Drop
+from rtl.token_drop import Fuse, Select
+from sim.runner import simulate
+
+
+@pytest.mark.parametrize(("max_tokens", "max_width"), [(208, 192), (320, 1024), (16, 16)])
+def test_select(max_tokens: int, max_width: int) -> None:
+    """DeiT-T's size, the largest, and the smallest."""
+    config = HardwareConfig(max_tokens=max_tokens, max_width=max_width)
+    env = {"MAX_TOKENS": str(max_tokens), "MAX_HEADS": str(min(16, max_width // 16))}
+    results = simulate(Select(config), test_module="tests.rtl.bench_select", name=f"select_{max_tokens}", env=env)
+    assert len(results.tests) == 4
+
+
+def test_cycles() -> None:
+    """Well below the time the projection takes: 144 blocks on 4 clusters, 197 tokens."""
+    assert Select.cycles(197, 3, Drop.TOPK) == 13 * 3 + 5 + 21 * (13 + 4) + 197 + 4
+    assert Select.cycles(197, 3, Drop.THRESHOLD) == 13 * 3 + 5 + 197 + 4
+    assert Select.cycles(197, 3, Drop.NONE) == 197 + 4
+    assert Select.cycles(197, 3, Drop.TOPK) < 197 * 144 // 4
+
+
+def test_fuse() -> None:
+    assert len(simulate(Fuse(), test_module="tests.rtl.bench_fuse", name="fuse").tests) == 3
