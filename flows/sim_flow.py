@@ -24,7 +24,7 @@ from flows.contracts.errors import ArtifactError, ConfigError, MismatchError
 from flows.contracts.hardware import HardwareConfig
 from flows.contracts.preprocess import load_image, patch_codes
 from sim.accelerator import Frame, MemoryOptions, Run, build_accelerator, run_frames
-from sim.compare import Comparison, compare, compare_logits
+from sim.compare import Comparison, check_starts, compare, compare_logits
 from sim.golden.network import Result, run, select_layers
 
 Report = Callable[[str, float], None]
@@ -174,6 +174,7 @@ def compare_run(artifact: SparseVit, golden: Result, result: Run, program: Progr
         Naming the first difference.
     """
     steps = [entry["name"] for entry in program.manifest["steps"]]
+    check_starts(result.records, steps)
     comparison = compare(golden.checkpoints, result.records, steps, program.config)
     compare_logits(golden.logits, result.logits)
     expected = expected_drops(artifact, golden)

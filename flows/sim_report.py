@@ -11,6 +11,7 @@ from rich.table import Table
 from flows.contracts.artifact import SparseVit
 from flows.contracts.hardware import BLOCK, ceil_div
 from flows.sim_flow import Outcome
+from sim.compare import step_cycles
 from sim.golden.network import Result
 
 TOP = 5
@@ -42,7 +43,9 @@ def report_of(outcome: Outcome) -> dict[str, Any]:
         "useful_macs": macs,
         "peak_macs_per_cycle": config.macs_per_cycle,
         "utilization": macs / (config.macs_per_cycle * run.cycles),
-        "stall_cycles": {**stalls, "total": sum(stalls.values())},
+        "stall_cycles": sum(stalls.values()),
+        "stalls": stalls,
+        "steps": step_rows(outcome),
         "tokens": [outcome.artifact.tokens, *outcome.golden.tokens],
         "top5": best_classes(outcome.artifact, run.logits),
         "golden_top5": best_classes(outcome.artifact, outcome.golden.logits),
@@ -54,6 +57,15 @@ def report_of(outcome: Outcome) -> dict[str, Any]:
         "stage_seconds": outcome.seconds,
         "wall_seconds": sum(outcome.seconds.values()),
     }
+
+
+def step_rows(outcome: Outcome) -> list[dict[str, Any]]:
+    """Each step of the program with the cycles it took beside those of the cycle model."""
+    measured = step_cycles(outcome.run.records, outcome.run.cycles)
+    keys = ("name", "slots", "lower_bound_slots", "lower_bound_cycles", "expected_cycles")
+    return [{key: entry[key] for key in keys} | {"tokens": tokens_in(entry["name"], outcome.golden, outcome.artifact),
+                                                 "cycles": cycles}
+            for entry, cycles in zip(outcome.program.manifest["steps"], measured, strict=False)]
 
 
 def milliseconds(outcome: Outcome) -> float:
@@ -123,7 +135,7 @@ def _classes(outcome: Outcome, report: dict[str, Any]) -> Table:
 
 
 def _figures(outcome: Outcome, report: dict[str, Any]) -> Table:
-    config, stalls = outcome.config, report["stall_cycles"]
+    config, stalls = outcome.config, report["stalls"] | {"total": report["stall_cycles"]}
     table = Table(show_header=False)
     verdict = (f"[bold green]yes[/]: {report['checkpoints']} checkpoints, {report['integers_compared']:,} integers"
                if report["bit_exact"] else f"[bold red]no[/]: {report['mismatch']}")

@@ -15,7 +15,7 @@ import numpy as np
 from flows.contracts.errors import MismatchError
 from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
 from flows.contracts.numerics import SCORE_MASKED
-from sim.probes import PROBES, UNITS, lanes_of
+from sim.probes import PROBES, START_UNIT, UNITS, lanes_of
 
 _BLOCK_STEP = re.compile(r"block(\d+)\.(qkv|score|context|proj|fc1|fc2)(?:\.(\d+))?$")
 
@@ -152,6 +152,7 @@ def compare(checkpoints: Mapping[str, np.ndarray], records: np.ndarray, steps: S
     """
     if len(records) and int(records["step"].max()) >= len(steps):
         raise MismatchError(f"a record has step {int(records['step'].max())}, the program has {len(steps)} steps")
+    records = records[records["unit"] != START_UNIT]
     if len(records) and int(records["unit"].max()) >= len(PROBES):
         raise MismatchError(f"a record has unit {int(records['unit'].max())}, there are {len(PROBES)} units")
     key = records["step"].astype(np.int64) * len(PROBES) + records["unit"]
@@ -174,6 +175,32 @@ def compare(checkpoints: Mapping[str, np.ndarray], records: np.ndarray, steps: S
         raise MismatchError(f"checkpoint {left[0]} was never compared: the program has no step for it")
     constant = tuple(name for name in compared if checkpoints[name].size > 1 and np.ptp(checkpoints[name]) == 0)
     return Comparison(tuple(compared), sum(compared.values()), len(records), constant)
+
+
+def check_starts(records: np.ndarray, steps: Sequence[str]) -> None:
+    """Every step must have started once, in order.
+
+    Raises
+    ------
+    MismatchError
+        When steps are missing, repeated or out of order.
+    """
+    starts = records["step"][records["unit"] == START_UNIT]
+    if not np.array_equal(starts, np.arange(len(steps))):
+        raise MismatchError(f"the hardware started {len(starts)} steps, the program has {len(steps)} in order")
+
+
+def step_cycles(records: np.ndarray, total: int) -> list[int]:
+    """Cycles of each step: from the start of a frame (first step) or of the step until the next one starts.
+
+    Parameters
+    ----------
+    records : of one frame
+    total : cycles of the whole frame; what comes after the last start is the last step's
+    """
+    starts = records["cycle"][records["unit"] == START_UNIT].astype(np.int64)
+    spans = np.diff(starts)
+    return [int(span) for span in spans] + [int(total - spans.sum())] if len(starts) else []
 
 
 def _compare_unit(step: str, unit: str, parts: Sequence[Part], records: np.ndarray) -> list[tuple[int, str]]:

@@ -71,10 +71,16 @@ PROBES: tuple[Probe, ...] = (
 )
 """Probe points in the order in which a step's data pass them; a record's ``unit`` is the index here."""
 
+STEP_START = Probe("T", "step start", f"{CORE}.drain.started", "32'd0", "32'd0", "256'd0")
+"""Marks the cycle in which a step starts; not an output, so it is no part of :data:`PROBES`."""
+
+START_UNIT = len(PROBES)
+"""``unit`` of :data:`STEP_START` records."""
+
 UNITS = {probe.unit: index for index, probe in enumerate(PROBES)}
 
 
-def render_testbench(bus_bits: int, probes: Sequence[Probe] = PROBES, step: str = STEP) -> Source:
+def render_testbench(bus_bits: int, probes: Sequence[Probe] = (*PROBES, STEP_START), step: str = STEP) -> Source:
     """Verilog of the top module ``tb``: accelerator, memory and probes.
 
     Parameters

@@ -8,7 +8,6 @@ are in :class:`flows.contracts.timing.Timing`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -19,7 +18,7 @@ from flows.compile.layout import WORD_BYTES
 from flows.compile.memory_model import Reader
 from flows.compile.steps import tokens_after
 from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
-from flows.contracts.program import BLOCK_WORDS, COLUMN_PARAMETER_WORDS, Drop, Kind, Post, Target, Tile
+from flows.contracts.program import BLOCK_WORDS, COLUMN_PARAMETER_WORDS, Drop, Kind, Post, Source, Target, Tile
 from flows.contracts.timing import Timing
 
 
@@ -84,7 +83,9 @@ class _Model:
         self.decoder = 0          # the decoder is free from here on
         self.slot_start = -1      # of the slot that started last
         self.slot_end = 0
+        self.parameters_free = 0  # those of the slot that drained last have become active
         self.fields: dict[str, int] = {}
+        self.running: dict[str, int] = {}  # the step of the slot that started last
         self.tokens = 0
         self.begin = 0            # barrier of the current step
         self.first = True         # no slot of the step has started yet
@@ -107,10 +108,11 @@ class _Model:
             self._slot(packet)
 
     def finish(self) -> Estimate:
-        """Add the drain of the last step and the write of the output."""
+        """Add the last barrier and the write of the output."""
         self._close_step()
-        output = 2 * self.timing.output_start + math.ceil(self.drained / self.words_per_cycle)
-        return Estimate(self.slot_end + self.last_drain + output, tuple(self.steps))
+        bursts = ceil_div(self.drained, self.timing.output_burst_words)
+        output = self.drained * self.timing.output_word + bursts * max(self.latency + self.timing.output_burst, 4)
+        return Estimate(self.slot_end + self.timing.finish + output, tuple(self.steps))
 
     def _read(self, position: int, words: int, cost: int = 1) -> None:
         assert self.reader is not None
@@ -157,7 +159,7 @@ class _Model:
             self.decoder = self._load_from(tile)
             self._read(packet.position + packet.header, packet.blocks)
         if packet.fields["drain"]:
-            self.decoder = max(self.decoder, self.slot_start + self.timing.param_gap)
+            self.decoder = max(self.decoder, self.parameters_free)
             self._read(packet.position + packet.header + packet.blocks, COLUMN_PARAMETER_WORDS)
         else:
             self.decoder += self.timing.no_parameters
@@ -167,7 +169,12 @@ class _Model:
     def _load_from(self, tile: Tile) -> int:
         """First cycle in which stationary blocks of the next slot may be loaded."""
         barrier = self.begin if self.first and tile is Tile.KEY else 0
-        return max(self.decoder, self.slot_start + self.timing.load_gap, barrier)
+        free = self.slot_start + self.timing.load_gap + self._exp()
+        return max(self.decoder, free, barrier)
+
+    def _exp(self) -> int:
+        """Scores take longer to the clusters. What counts is the step of the running slot."""
+        return self.timing.exp if self.running.get("source") == Source.S else 0
 
     def _start(self, packet: Packet) -> None:
         causes = {"load": self.decoder + self.timing.ready,
@@ -182,6 +189,10 @@ class _Model:
         self.drained += packet.fields["drain"]
         drops = self.fields["drop"] != Drop.NONE
         self.slot_start, self.first = start, False
+        self.running = self.fields
+        if packet.fields["drain"]:
+            context = self.fields["post"] == Post.CONTEXT
+            self.parameters_free = start + self.timing.param_gap + self._exp() + (self.timing.divide if context else 0)
         self.slot_end = start + max(self.tokens + drops, self.timing.min_slot)
 
     def _columns_ready(self, need: int) -> int:

@@ -23,9 +23,13 @@ class Timing:
     min_slot: int = 16
     """Shortest slot: a stationary block is loaded in 16 cycles, and the accumulators need that many rows."""
     load_gap: int = 7
-    """From a slot's start until the block words of the next slot may be taken (its predecessor has been swapped in)."""
+    """From a slot's start until the block words of the next slot may be taken (its own have become active)."""
     param_gap: int = 12
     """From a slot's start until the column parameters of the next slot may be taken (no longer in use)."""
+    exp: int = 3
+    """Further cycles of both while scores are streamed: the exponential."""
+    divide: int = 24
+    """Further cycles of the column parameters while context drains: the softmax division."""
     ready: int = 1
     """From the last word of a slot until it can start."""
     slot_decode: int = 1
@@ -50,12 +54,18 @@ class Timing:
     """Depth of the image FIFO."""
     read_pipe: int = 4
     """From a word's last beat on the bus until the decoder sees it, and from its use until the room is free again."""
-    output_start: int = 20
-    """From the last value stored to the first word of the output on the bus, and from the last one to done."""
+    finish: int = 71
+    """From the end of the last slot until the output is sent: the longest barrier there is."""
+    output_word: int = 4
+    """Cycles of a word of the output."""
+    output_burst_words: int = 16
+    """Words per write burst; the next one waits for the response."""
+    output_burst: int = -3
+    """Cycles per write burst beside its words and the memory's latency."""
 
     @staticmethod
     def select(tokens: int, heads: int, mode: Drop) -> int:
         """Token selection: sum over heads, search of the k-th largest score bit by bit, map of new indices."""
         blocks = ceil_div(tokens, 16)
         search = 21 * (blocks + 4) if mode is Drop.TOPK else 0
-        return blocks * heads + search + tokens + 20
+        return blocks * heads + search + tokens + 9

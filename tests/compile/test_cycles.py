@@ -88,16 +88,16 @@ def hand_made(slots: int, tokens: int, clusters_built: int) -> np.ndarray:
 def test_hand_counted_program() -> None:
     """Three slots of 50 tokens, counted by hand from the constants."""
     config = config_for(random_artifact(tokens=50), clusters=2)
-    timing = Timing(start=10, read_pipe=4, slot_decode=1, no_parameters=1, ready=1, output_start=20,
-                    load_gap=5, param_gap=20, min_slot=16)
+    timing = Timing(start=10, read_pipe=4, slot_decode=1, no_parameters=1, ready=1, finish=71,
+                    output_word=4, output_burst=-3, load_gap=5, min_slot=16)
     result = estimate(hand_made(3, 50, 2), config, latency=100, timing=timing)
     # Hello is taken at 10 + 100 + 1 + 4; step, slot header, a mask cycle, 8 block words, no parameters, ready.
     first = 115 + 1 + 1 + 1 + 8 + 1 + 1
     assert result.steps[0].cycles == first + 3 * 50
-    assert result.total == first + 3 * 50 + timing.drain[Post.INT8] + 2 * 20 + 1
+    assert result.total == first + 3 * 50 + 71 + 4 + 97
     short = estimate(hand_made(3, 2, 2), config, latency=100, timing=timing)
-    # The third slot's parameters may be taken 20 cycles after the second one's start: 3 words, ready, 8 cycles late.
-    assert short.steps[0].cycles == first + 16 + 24 + 16
+    # The third slot's blocks are taken from 5 cycles after the second one's start: 8 words, 3 parameters, ready.
+    assert short.steps[0].cycles == first + 16 + (5 + 8 + 3 + 1) + 16
 
 
 def test_truncated_stream_is_refused() -> None:

@@ -65,7 +65,9 @@ def test_sim_writes_a_report(artifact_file: Path) -> None:
     assert report["weights"] == "synthetic (seed 8)"
     assert report["lower_bound_cycles"] < report["cycles"]
     assert report["utilization"] == report["useful_macs"] / (512 * report["cycles"])
-    assert report["stall_cycles"]["total"] == sum(v for k, v in report["stall_cycles"].items() if k != "total")
+    assert report["stall_cycles"] == sum(report["stalls"].values())
+    assert sum(step["cycles"] for step in report["steps"]) == report["cycles"]
+    assert [step["name"] for step in report["steps"]][0::len(report["steps"]) - 1] == ["embed", "head"]
     assert not list(Path("deep").glob("*.tmp"))
 
 

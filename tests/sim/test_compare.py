@@ -10,9 +10,9 @@ import pytest
 from flows.contracts.artifact import TokenDrop
 from flows.contracts.errors import MismatchError
 from flows.contracts.hardware import HardwareConfig
-from sim.compare import compare, compare_logits
+from sim.compare import check_starts, compare, compare_logits, step_cycles
 from sim.golden.network import run
-from sim.probes import RECORD, UNITS
+from sim.probes import RECORD, START_UNIT, UNITS
 from tests.factory import random_artifact, random_patches
 
 HEADS, WIDTH, TOKENS, CLASSES = 3, 96, 21, 20
@@ -220,3 +220,14 @@ def test_logits() -> None:
         compare_logits(golden, np.array([3, 4, 5], np.int16))
     with pytest.raises(MismatchError, match="hardware wrote 2, golden model has 3"):
         compare_logits(golden, golden[:2])
+
+
+def test_step_starts() -> None:
+    """Starts of steps are no outputs; they must be complete and in order, and they divide the cycles."""
+    starts = np.zeros(3, RECORD)
+    starts["unit"], starts["step"], starts["cycle"] = START_UNIT, range(3), (10, 25, 45)
+    check_starts(starts, ["a", "b", "c"])
+    assert step_cycles(starts, 100) == [15, 20, 65]
+    for wrong in (starts[:2], starts[::-1], np.append(starts, starts[2:])):
+        with pytest.raises(MismatchError, match="started"):
+            check_starts(wrong, ["a", "b", "c"])
