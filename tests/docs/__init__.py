@@ -1,0 +1,1 @@
+"""Tests of the documentation: what it tells a reader to type must work."""

@@ -1,0 +1,75 @@
+"""Commands in README and the other documents: make targets and options exist, and the main one runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "DEVELOPERS.md", *sorted((ROOT / "docs").rglob("*.md"))]
+VARIABLES = ("MODEL", "IMAGE", "WEIGHTS", "KEEP_BLOCKS", "KEEP_TOKENS", "CLUSTERS", "LAYERS", "TRACE", "REPORT", "OUT",
+             "PYTHON3")
+
+
+def commands(document: Path) -> list[str]:
+    """Lines of code blocks and inline code that call make or sievit."""
+    text = document.read_text()
+    lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
+    lines += re.findall(r"`([^`\n]+)`", text)
+    return [line.split("#")[0].strip() for line in lines if re.match(r"(make|sievit) +\S|.*/bin/sievit +\S", line)]
+
+
+ALL = sorted({command for document in DOCUMENTS for command in commands(document)})
+
+
+def test_there_are_commands() -> None:
+    """The two commands of the README are found at all."""
+    assert "make sim MODEL=deit_t" in ALL
+    assert "make test" in ALL
+
+
+@pytest.mark.parametrize("command", [command for command in ALL if command.startswith("make ")])
+def test_make_target_exists(command: str) -> None:
+    """Every make command names a target, and variables that the Makefile knows."""
+    words = shlex.split(command.split("&&")[0])[1:]
+    for name in re.findall(r"\b([A-Z_0-9]+)=", command):
+        assert name in VARIABLES, f"{command}: the Makefile does not know {name}"
+        assert f"$({name})" in (ROOT / "Makefile").read_text()
+    targets = [word for word in words if "=" not in word and not word.startswith("-")][:1]
+    done = subprocess.run(["make", "-n", *targets], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", [command for command in ALL if "sievit " in command and not
+                                     command.startswith("make")])
+def test_sievit_command_exists(command: str) -> None:
+    """Every sievit command exists and has the options that are written with it."""
+    words = shlex.split(command.split("sievit ", 1)[1].strip("."))
+    result = CliRunner().invoke(app, [word for word in words[:1] if not word.startswith("-")] + ["--help"],
+                                env={"COLUMNS": "200", "TERM": "dumb"})
+    assert result.exit_code == 0, result.output
+    for option in [word for word in words[1:] if word.startswith("--")]:
+        assert option.split("=")[0] in result.output
+
+
+@pytest.mark.skipif(not (ROOT / ".venv" / ".installed").exists(), reason="only where 'make' has set up .venv")
+def test_make_sim(tmp_path: Path) -> None:
+    """The README's main command, on the smallest model and one block, sets nothing up a second time."""
+    report = tmp_path / "report.json"
+    command = ["make", "sim", "MODEL=vit_micro", "LAYERS=0", "CLUSTERS=2", f"REPORT={report}"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "pip install" not in done.stdout
+    content = json.loads(report.read_text())
+    assert content["bit_exact"] is True
+    assert content["checkpoints"] > 5
