@@ -96,6 +96,7 @@ class Cluster(wiring.Component):
     acc : :py:`Out(512)`
         Sixteen int32 sums after the token.
     row_sum : :py:`Out(17)`
+        Sum of the low bytes of the codes, modulo 2**17: the sum of the codes if they are uint8.
     valid : :py:`Out(1)`
 
     Latency

@@ -11,6 +11,8 @@ from flows.contracts.program import (
     MAGIC,
     VERSION,
     Kind,
+    Post,
+    Source,
     Target,
     Tile,
     slot_header_words,
@@ -167,7 +169,7 @@ class Decoder(wiring.Component):
         with m.If(self.start):
             m.d.sync += [self._state.eq(State.PACKET), self._expect_hello.eq(1), self.error.eq(0),
                          self._step_valid.eq(0), self._slot_valid.eq(0), self._shadow_busy.eq(0),
-                         self._parameters_busy.eq(0), self._tile_wait.eq(0)]
+                         self._parameters_busy.eq(0), self._tile_wait.eq(0), self._part.eq(0)]
         return m
 
     def _hold(self, m: Module) -> None:
@@ -180,6 +182,8 @@ class Decoder(wiring.Component):
         self._shadow_busy = Signal()
         self._parameters_busy = Signal()
         self._tile_wait = Signal()
+        self._header_left = Signal(range(max(slot_header_words(self.config), 2)))
+        self._part = Signal(2)  # word of a column's norm parameters
         tile = Signal(Tile)
         self._tile = tile
         m.d.comb += [
@@ -301,10 +305,13 @@ class Decoder(wiring.Component):
                 with m.If(~self._step_valid & ~self._slot_valid):
                     step = data.View(step_layout, word[:step_layout.size])
                     m.d.comb += self._take.eq(1)
-                    m.d.sync += [self._step.eq(step), self._step_valid.eq(1), self._tile.eq(step.tile),
-                                 self._tile_wait.eq(step.tile == Tile.KEY)]
                     with m.If(step.tokens > self.config.max_tokens):
                         self._fail(m, Error.TOO_MANY_TOKENS)
+                    with m.Elif((step.source > max(Source)) | (step.tile > max(Tile)) | (step.post > max(Post))):
+                        self._fail(m, Error.BAD_PACKET)
+                    with m.Else():
+                        m.d.sync += [self._step.eq(step), self._step_valid.eq(1), self._tile.eq(step.tile),
+                                     self._tile_wait.eq(step.tile == Tile.KEY)]
             with m.Case(Kind.SLOT):
                 with m.If(~self._slot_valid):
                     m.d.sync += self._state.eq(State.SLOT_HEADER)
@@ -317,7 +324,7 @@ class Decoder(wiring.Component):
                     m.d.sync += self._state.eq(State.TABLE_WORD)
                 with m.Else():
                     m.d.sync += self._state.eq(State.MEMORY)
-                with m.If(write.words == 0):
+                with m.If((write.words == 0) | (write.target > max(Target))):
                     self._fail(m, Error.BAD_PACKET)
             with m.Case(Kind.END):
                 m.d.comb += self._take.eq(1)
@@ -388,7 +395,7 @@ class Decoder(wiring.Component):
         """WRITE payloads."""
         entries = Signal(WORD_BITS, reset_less=True)
         entries_left = Signal(range(TABLE_ENTRIES_PER_WORD + 1))
-        part = Signal(2)
+        part = self._part
         for table, target in ((self.exp_table, Target.EXP), (self.gelu_table, Target.GELU)):
             m.d.comb += [
                 table.enable.eq((self._state == State.TABLE_ENTRIES) & (self._target == target)),

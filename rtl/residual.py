@@ -60,7 +60,8 @@ class Residual(wiring.Component):
 
     Latency
     -------
-    ``LATENCY`` cycles from ``i`` until the row is written, ``STATISTICS`` until its statistic has left.
+    ``LATENCY`` cycles from ``i`` until the row is in the memory (``written`` is valid a cycle before), ``STATISTICS``
+    until whoever listens has stored its statistic (``statistic`` is valid a cycle before).
 
     Throughput
     ----------

@@ -20,7 +20,7 @@ class RowMax(wiring.Component):
     Members
     -------
     i : :py:`In(Flow(RowMax.layout(config)))`
-        Sixteen scores of a row, masked lanes at -128. The same row may come again after ``LATENCY`` cycles.
+        Sixteen scores of a row, masked lanes at -128. The same row may come again ``LATENCY`` cycles later.
     local_head : :py:`In(ArrayLayout(4, clusters))`, token : :py:`In(9)`
         Row to read, per cluster.
     maximum : :py:`Out(ArrayLayout(signed(8), clusters))`

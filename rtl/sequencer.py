@@ -122,16 +122,18 @@ class Sequencer(wiring.Component):
         longest = max(self.drain_cycles.values()) + self.norm_cycles
         quiet = Signal(range(longest + 1))
         needed = Signal(range(longest + 1))
+        needed_norm = Signal(range(longest + 1))
         m.d.sync += quiet.eq(Mux(running, 0, Mux(quiet == longest, quiet, quiet + 1)))
         drained_at = Signal(range(longest + 1))
         with m.Switch(self.current.post):
             for post, cycles in self.drain_cycles.items():
                 with m.Case(post):
                     m.d.comb += drained_at.eq(cycles)
-        m.d.sync += needed.eq(drained_at + Mux(self.step.payload.norm, self.norm_cycles, 0))
+        m.d.sync += [needed.eq(drained_at), needed_norm.eq(drained_at + self.norm_cycles)]
         drained = Signal()
         m.d.comb += [
-            drained.eq(~running & (quiet >= needed) & ~self.select_busy),
+            # The pending step may have come only now: what it needs must not be a cycle old.
+            drained.eq(~running & (quiet >= Mux(self.step.payload.norm, needed_norm, needed)) & ~self.select_busy),
             self.idle.eq(~running & (quiet == longest) & ~self.select_busy),
             self.go.eq(self.step.valid & drained),
             self.step.ready.eq(drained),

@@ -1,0 +1,92 @@
+"""cocotb bench of the image loader: words of two columns into the activation memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cocotb
+import numpy as np
+
+from rtl.image_loader import ImageLoader
+from rtl.packets import hello_layout
+from sim.bench import encode, start
+from tests.rtl.script import Script, bench_config, check_cycles, valid_outputs
+
+CONFIG = bench_config()
+UNIT = ImageLoader(CONFIG)
+WATCH = ("request__start", "request__address", "request__words", "words__ready", "write__enable", "write__column",
+         "write__token", "write__data", "available")
+REQUEST, WRITE = 2, 1
+"""Cycles from the hello to the request, and from a word to its write."""
+TO_DATA = 5
+"""Cycles from the request to the first word; memory takes far longer."""
+
+
+def random_word(rng: np.random.Generator) -> int:
+    return int.from_bytes(rng.bytes(32), "little")
+
+
+async def frame(dut: Any, rng: np.random.Generator, tokens: int, pairs: int, gaps: float) -> None:
+    """One image: a request, and every word at its place in its cycle."""
+    address = int(rng.integers(1 << 40)) << 12
+    script = Script(dut, idle={"hello__valid": 0, "words__valid": 0, "address": address},
+                    noise=("hello__payload", "words__payload"), seed=int(rng.integers(1 << 30)))
+    begin = 2
+    fields = {"image_tokens": tokens, "image_pairs": pairs, "magic": 0x1234, "words": 77}
+    script.at(begin, hello__valid=1, hello__payload=encode(hello_layout, fields))
+    cycle = begin + REQUEST + TO_DATA
+    writes, available = {}, {begin + 1: 0}
+    for pair in range(pairs):
+        for token in range(tokens):
+            cycle += 1 + int(rng.integers(1, 5) * (rng.random() < gaps))
+            word = random_word(rng)
+            script.at(cycle, words__valid=1, words__payload=word)
+            writes[cycle + WRITE] = (pair, token, word)
+        available[cycle + WRITE] = 2 * pair + 2
+    seen = await script.run(WATCH, settle=4)
+    assert valid_outputs(seen, "request__start", "request__address", "request__words") == {
+        begin + REQUEST: (address, tokens * pairs)}
+    assert all(seen["words__ready"])
+    check_cycles(valid_outputs(seen, "write__enable", "write__column", "write__token", "write__data"), writes)
+    count = seen["available"][0]
+    for at, got in enumerate(seen["available"]):
+        count = available.get(at, count)
+        assert got == count, f"cycle {at}: {got} columns, expected {count}"
+
+
+@cocotb.test()
+async def images(dut):
+    """Images of different sizes without a reset between, words back to back and with gaps."""
+    await start(dut, inputs={"hello__valid": 0, "words__valid": 0})
+    rng = np.random.default_rng(1)
+    most, pairs = CONFIG.max_tokens, CONFIG.act_cols // 2
+    for tokens, count, gaps in ((most, pairs, 0.0), (most - 3, pairs - 1, 0.3), (1, 2, 0.0), (5, 1, 0.5)):
+        await frame(dut, rng, tokens, count, gaps)
+
+
+@cocotb.test()
+async def no_image(dut):
+    """A program without an image asks for nothing; the next one is served."""
+    await start(dut, inputs={"hello__valid": 0, "words__valid": 0})
+    rng = np.random.default_rng(2)
+    for tokens, pairs in ((0, 0), (9, 0), (0, 3)):
+        script = Script(dut, idle={"hello__valid": 0, "words__valid": 0}, noise=("hello__payload", "words__payload"))
+        script.at(1, hello__valid=1, hello__payload=encode(hello_layout, {"image_tokens": tokens,
+                                                                           "image_pairs": pairs}))
+        seen = await script.run(WATCH, settle=8)
+        assert not any(seen["request__start"]) and not any(seen["write__enable"])
+    await frame(dut, rng, 6, 2, 0.0)
+
+
+@cocotb.test()
+async def image_cut_short(dut):
+    """A run that was stopped in the middle of an image leaves nothing behind."""
+    await start(dut, inputs={"hello__valid": 0, "words__valid": 0})
+    rng = np.random.default_rng(3)
+    script = Script(dut, idle={"hello__valid": 0, "words__valid": 0}, noise=("hello__payload", "words__payload"))
+    script.at(1, hello__valid=1, hello__payload=encode(hello_layout, {"image_tokens": 7, "image_pairs": 2}))
+    for cycle in range(8, 18):
+        script.at(cycle, words__valid=1)
+    seen = await script.run(WATCH, settle=4)
+    assert sum(seen["write__enable"]) == 10 and seen["available"][-1] == 2
+    await frame(dut, rng, 7, 2, 0.2)
