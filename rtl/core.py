@@ -1,33 +1,35 @@
 """The datapath: decoder, sequencer, memories, clusters, drain, norm pass and token selection, wired together."""
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from flows.contracts.hardware import BLOCK, WORD_BITS, HardwareConfig
-from flows.contracts.program import Drop
+from flows.contracts.hardware import WORD_BITS, HardwareConfig
+from flows.contracts.program import Drop, Post
 from rtl.axi_read import ReadRequest
-from rtl.cluster import ROW_SUM_BITS, Cluster, operand_layout
+from rtl.cluster import Cluster
 from rtl.decoder import Decoder
-from rtl.delay import delayed
-from rtl.drain import Drain, drain_cycles
+from rtl.drain import drain_cycles
+from rtl.exchange import MOVE_CYCLES, PartSum, RowExchange
+from rtl.group import Group
 from rtl.image_loader import ImageLoader
 from rtl.key_value import KeyValue
 from rtl.logits import Logits
-from rtl.norm_pass import NormPass
 from rtl.operands import Operands
 from rtl.residual import Residual
 from rtl.sequencer import Sequencer
-from rtl.shared import shared_instance
+from rtl.shared import shared_component
 from rtl.softmax import Exp
 from rtl.token_drop import Select
 
 __all__ = ["Core", "core_drain_cycles"]
 
 
-def core_drain_cycles() -> dict:
+def core_drain_cycles(config: HardwareConfig) -> dict[Post, int]:
     """Barrier lengths by post-processing: see :func:`rtl.drain.drain_cycles`."""
-    return drain_cycles(Operands.LATENCY, Exp.LATENCY, Cluster.LATENCY)
+    return drain_cycles(Operands.LATENCY, Exp.LATENCY, Cluster.LATENCY, MOVE_CYCLES if config.groups > 1 else 0)
 
 
 NORM_CYCLES = Residual.STATISTICS - Residual.LATENCY
@@ -93,39 +95,40 @@ class Core(wiring.Component):
         m = Module()
         config = self.config
         self._decoder = m.submodules.decoder = Decoder(config)
-        self._sequencer = m.submodules.sequencer = Sequencer(config, core_drain_cycles(), NORM_CYCLES)
-        self._operands = m.submodules.operands = Operands(config)
-        self._key_value = m.submodules.key_value = KeyValue(config.kv_cols, config.max_tokens)
-        self._drain = m.submodules.drain = Drain(config)
-        self._residual = m.submodules.residual = Residual(config)
-        self._norm = m.submodules.norm_pass = NormPass(config)
+        self._sequencer = m.submodules.sequencer = Sequencer(config, core_drain_cycles(config), NORM_CYCLES)
+        self._key_value = m.submodules.key_value = KeyValue(config.kv_cols, config.max_tokens, config.groups)
         self._select = m.submodules.token_drop = Select(config)
         self._image = m.submodules.image_loader = ImageLoader(config)
         self._logits = m.submodules.logit_buffer = Logits(config)
+        self._groups = [shared_component(m, f"group{index}", "sievit_group", lambda: Group(config))
+                        for index in range(config.groups)]
         self._control(m)
-        self._stream(m)
-        self._clusters(m)
-        self._tables(m)
+        for index, group in enumerate(self._groups):
+            self._broadcast(m, index, group)
+        self._writes(m)
         self._sinks(m)
-        self._layer_norm(m)
+        self._key_values(m)
         self._token_drop(m)
+        if config.groups > 1:
+            self._exchange(m)
         self._state(m)
         return m
 
     def _control(self, m: Module) -> None:
-        """Program stream, decoder and sequencer."""
-        decoder, sequencer = self._decoder, self._sequencer
+        """Program stream, decoder and sequencer. All groups are in step: the first one speaks for them."""
+        decoder, sequencer, first = self._decoder, self._sequencer, self._groups[0]
         wiring.connect(m, wiring.flipped(self.program), decoder.program)
         wiring.connect(m, decoder.step, sequencer.step)
         wiring.connect(m, decoder.slot, sequencer.slot)
         m.d.comb += [
             decoder.start.eq(self.start),
             decoder.tokens.eq(sequencer.tokens),
-            decoder.parameters_taken.eq(self._drain.parameters_taken),
+            decoder.swapped.eq(first.swapped),
+            decoder.parameters_taken.eq(first.parameters_taken),
             sequencer.clear.eq(self.clear),
             sequencer.select_busy.eq(self._select.busy),
             sequencer.new_tokens.eq(self._select.new_tokens),
-            sequencer.columns.eq(Mux(sequencer.current.image, self._image.available, self._norm.available)),
+            sequencer.columns.eq(Mux(sequencer.current.image, self._image.available, first.available)),
         ]
         image = self._image
         wiring.connect(m, decoder.hello, image.hello)
@@ -133,84 +136,58 @@ class Core(wiring.Component):
         wiring.connect(m, image.request, wiring.flipped(self.image_request))
         m.d.comb += image.address.eq(self.image_address)
 
-    def _stream(self, m: Module) -> None:
-        """Tokens of the running slot, from the sequencer to the clusters' inputs."""
-        sequencer, operands = self._sequencer, self._operands
+    def _broadcast(self, m: Module, index: int, group: Any) -> None:
+        """What every group gets alike."""
+        decoder, sequencer, select = self._decoder, self._sequencer, self._select
         m.d.comb += [
-            operands.step.eq(sequencer.current),
-            operands.tokens.eq(sequencer.tokens),
-            operands.upcoming.eq(self._decoder.slot.payload),
-            operands.take.eq(sequencer.take),
-            operands.taken.eq(sequencer.taken),
-            operands.valid.eq(sequencer.valid),
-            operands.control.eq(sequencer.control),
+            group.group.eq(index),
+            group.step.eq(sequencer.current),
+            group.tokens.eq(sequencer.tokens),
+            group.started.eq(sequencer.started),
+            group.upcoming.eq(decoder.slot.payload),
+            group.take.eq(sequencer.take),
+            group.taken.eq(sequencer.taken),
+            group.valid.eq(sequencer.valid[index]),
+            group.control.eq(sequencer.control),
+            group.load.enable.eq(decoder.load.enable),
+            group.load.transposed.eq(decoder.load.transposed),
+            group.load.word.eq(decoder.load.word),
+            group.new_tokens.eq(select.new_tokens),
+            group.dropped.eq(select.dropped),
         ]
-        wiring.connect(m, self._image.write, operands.image_write)
-        wiring.connect(m, self._norm.write, operands.x_write)
-        wiring.connect(m, self._drain.a, operands.a_write)
-        wiring.connect(m, self._drain.s, operands.s_write)
-        wiring.connect(m, self._drain.row_max, operands.row_max)
+        for flow, source in ((group.parameter_load, decoder.parameter_load), (group.map_write, select.map_write)):
+            m.d.comb += [flow.valid.eq(source.valid), flow.payload.eq(source.payload)]
+        for table, source in ((group.exp_table, decoder.exp_table), (group.gelu_table, decoder.gelu_table)):
+            m.d.comb += [table.enable.eq(source.enable), table.address.eq(source.address), table.data.eq(source.data)]
 
-    def _clusters(self, m: Module) -> None:
-        """The MAC array; its outputs go to the drain."""
-        config, operands, decoder, drain = self.config, self._operands, self._decoder, self._drain
-        control = operands.out_control
-        for cluster in range(config.clusters):
-            acc = Signal(32 * BLOCK, name=f"acc{cluster}")
-            row_sum = Signal(ROW_SUM_BITS, name=f"row_sum{cluster}")
-            payload = Signal(operand_layout(config.max_tokens), name=f"operand{cluster}")
+    def _writes(self, m: Module) -> None:
+        """Norm parameters go to every group, residual rows and patches to the group that holds the token."""
+        decoder, image = self._decoder, self._image
+        bits = self.config.groups.bit_length() - 1
+        ready: Value | int = 0
+        for index, group in enumerate(self._groups):
+            for port, source in ((group.norm_write, decoder.norm_write),
+                                 (group.residual_write, decoder.residual_write)):
+                m.d.comb += [port.word.eq(source.word), port.data.eq(source.data)]
+            # A column's rows lie one behind the other, and max_tokens is a multiple of the groups.
+            mine = decoder.residual_write.address[:bits] == index
             m.d.comb += [
-                payload.a.eq(operands.operand[cluster]),
-                payload.token.eq(control.token),
-                payload.start.eq(control.start),
-                payload.fresh.eq(control.fresh.bit_select(cluster, 1)),
-                drain.acc[cluster].eq(acc),
-                drain.row_sum[cluster].eq(row_sum),
+                group.norm_write.valid.eq(decoder.norm_write.valid),
+                group.norm_write.address.eq(decoder.norm_write.address),
+                group.residual_write.valid.eq(decoder.residual_write.valid & mine),
+                group.residual_write.address.eq(decoder.residual_write.address[bits:]),
+                group.image_write.enable.eq(image.write.enable & (image.write.token[:bits] == index)),
+                group.image_write.column.eq(image.write.column),
+                group.image_write.token.eq(image.write.token[bits:]),
+                group.image_write.data.eq(image.write.data),
             ]
-            m.submodules[f"cluster{cluster}"] = shared_instance(
-                "sievit_cluster", lambda: Cluster(config.max_tokens),
-                i__payload=payload.as_value(),
-                i__valid=operands.out_valid & control.active.bit_select(cluster, 1),
-                load_enable=decoder.load.enable[cluster],
-                load_transposed=decoder.load.transposed,
-                load_word=decoder.load.word,
-                acc=acc, row_sum=row_sum, valid=Signal(name=f"valid{cluster}"))
-        swapped = Signal()
-        m.d.sync += swapped.eq(operands.out_valid & control.start)
-        m.d.comb += decoder.swapped.eq(swapped)
-        m.d.comb += [
-            drain.valid.eq(delayed(m, operands.out_valid, Cluster.LATENCY, "cluster_valid", reset_less=False)),
-            drain.control.eq(delayed(m, control.as_value(), Cluster.LATENCY, "cluster_control")),
-        ]
-
-    def _tables(self, m: Module) -> None:
-        """What the program stream writes besides weights."""
-        decoder = self._decoder
-        wiring.connect(m, decoder.exp_table, self._operands.exp_table)
-        wiring.connect(m, decoder.gelu_table, self._drain.gelu_table)
-        wiring.connect(m, decoder.norm_write, self._norm.parameters)
-        wiring.connect(m, decoder.residual_write, self._residual.initial)
-        m.d.comb += [
-            self._key_value.column.eq(decoder.tile_column),
-            self._key_value.key_block.eq(decoder.tile_key_block),
-            self._key_value.word.eq(decoder.tile_word),
-            decoder.tile_data.eq(self._key_value.data),
-        ]
+            ready = ready | (group.residual_write.ready & mine)
+        m.d.comb += [decoder.norm_write.ready.eq(self._groups[0].norm_write.ready),
+                     decoder.residual_write.ready.eq(ready)]
 
     def _sinks(self, m: Module) -> None:
-        """Where finished columns go."""
-        drain, sequencer = self._drain, self._sequencer
-        m.d.comb += [
-            drain.step.eq(sequencer.current),
-            drain.tokens.eq(sequencer.tokens),
-            drain.started.eq(sequencer.started),
-            drain.upcoming.eq(self._decoder.slot.payload),
-            drain.take.eq(sequencer.take),
-        ]
-        wiring.connect(m, self._decoder.parameter_load, drain.parameter_load)
-        wiring.connect(m, drain.kv, self._key_value.write)
-        wiring.connect(m, drain.residual, self._residual.i)
-        wiring.connect(m, drain.logit, self._logits.write)
+        """Logits are token 0's."""
+        wiring.connect(m, self._groups[0].logit, self._logits.write)
         wiring.connect(m, self._logits.o, wiring.flipped(self.logits))
         m.d.comb += [
             self._logits.clear.eq(self.clear),
@@ -218,48 +195,56 @@ class Core(wiring.Component):
             self.logit_words.eq(self._logits.words),
         ]
 
-    def _layer_norm(self, m: Module) -> None:
-        """Statistics and norm pass, between the residual memory and X."""
-        norm, residual, sequencer = self._norm, self._residual, self._sequencer
-        step = sequencer.current
+    def _key_values(self, m: Module) -> None:
+        """Keys and values of all groups form one memory; its tiles are broadcast like weights."""
+        memory, decoder, first = self._key_value, self._decoder, self._groups[0].kv
         m.d.comb += [
-            residual.width.eq(step.width),
-            norm.start.eq(sequencer.started & step.norm),
-            norm.columns.eq(step.norm_columns),
-            norm.half.eq(step.norm_half),
-            norm.shift.eq(step.norm_shift),
-            norm.tokens.eq(sequencer.tokens),
-            norm.width.eq(step.width),
-            residual.read_address.eq(norm.read_address),
-            norm.read_data.eq(residual.read_data),
+            memory.column.eq(decoder.tile_column),
+            memory.key_block.eq(decoder.tile_key_block),
+            memory.word.eq(decoder.tile_word),
+            decoder.tile_data.eq(memory.data),
+            memory.write.enable.eq(first.enable),
+            memory.write.column.eq(first.column),
+            memory.write.token.eq(first.token),
+            memory.write.data.eq(Cat(group.kv.data for group in self._groups)),
+            memory.exists.eq(Cat(group.kv.enable for group in self._groups)),
         ]
-        wiring.connect(m, residual.statistic, norm.statistic)
 
     def _token_drop(self, m: Module) -> None:
         """Selection runs while the projection's first columns are computed."""
-        select, drain, sequencer = self._select, self._drain, self._sequencer
+        select, sequencer, first = self._select, self._sequencer, self._groups[0]
         step = sequencer.current
-        dropping = step.drop != Drop.NONE
         m.d.comb += [
-            select.capture.valid.eq(self._operands.capture.valid),
-            select.capture.payload.eq(self._operands.capture.payload),
-            select.recip.valid.eq(drain.recip.valid),
-            select.recip.payload.eq(drain.recip.payload),
-            select.start.eq(sequencer.started & dropping),
+            select.capture.valid.eq(first.capture.valid),
+            select.capture.payload.eq(first.capture.payload),
+            select.recip.valid.eq(first.recip.valid),
+            select.recip.payload.eq(first.recip.payload),
+            select.start.eq(sequencer.started & (step.drop != Drop.NONE)),
             select.mode.eq(step.drop),
             select.keep.eq(step.keep),
             select.threshold.eq(step.threshold),
             select.heads.eq(step.heads),
             select.inverse_heads.eq(step.inverse_heads),
             select.tokens.eq(sequencer.tokens),
-            select.map_address.eq(drain.map_address),
-            drain.map_data.eq(select.map_data),
-            drain.new_tokens.eq(select.new_tokens),
-            drain.dropping.eq(dropping & select.dropped),
         ]
         was_busy = Signal()
         m.d.sync += was_busy.eq(select.busy)
         m.d.comb += [self.kept.eq(was_busy & ~select.busy), self.kept_tokens.eq(select.new_tokens)]
+
+    def _exchange(self, m: Module) -> None:
+        """Rows of kept tokens move to their new group; the parts of the fused token are joined."""
+        m.submodules.row_exchange = rows = RowExchange(self.config)
+        m.submodules.part_sum = parts = PartSum(self.config)
+        m.d.comb += parts.tokens.eq(self._sequencer.tokens)
+        for index, group in enumerate(self._groups):
+            m.d.comb += [
+                rows.i[index].valid.eq(group.moved.valid),
+                rows.i[index].payload.eq(group.moved.payload),
+                group.placed.valid.eq(rows.o[index].valid),
+                group.placed.payload.eq(rows.o[index].payload),
+                parts.part[index].eq(group.part),
+                group.total.eq(parts.total if index == 0 else 0),
+            ]
 
     def _state(self, m: Module) -> None:
         """Progress, errors, and why nothing runs."""
@@ -269,7 +254,7 @@ class Core(wiring.Component):
         m.d.comb += [
             self.finished.eq(decoder.finished & sequencer.idle),
             self.error.eq(decoder.error),
-            self.progress.eq((self.program.valid & self.program.ready) | self.image.valid | sequencer.valid),
+            self.progress.eq((self.program.valid & self.program.ready) | self.image.valid | sequencer.valid.any()),
             self.step.eq(sequencer.current.index),
             self.tokens.eq(sequencer.tokens),
             self.take.eq(sequencer.take),

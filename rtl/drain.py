@@ -50,19 +50,21 @@ def row_layout() -> data.StructLayout:
     return data.StructLayout({"token": 9, "start": 1, "fused": 1})
 
 
-def drain_cycles(operand_cycles: int, exp_cycles: int, cluster_cycles: int) -> dict[Post, int]:
+def drain_cycles(operand_cycles: int, exp_cycles: int, cluster_cycles: int,
+                 move_cycles: int) -> dict[Post, int]:
     """Cycles from issuing the last token of a step until what it wrote can be read, by post-processing.
 
     Parameters
     ----------
     operand_cycles, exp_cycles, cluster_cycles : latencies of the stages before the drain
+    move_cycles : from group to group
     """
     common = operand_cycles + cluster_cycles + SELECT + TO_REQUANT + Requant.LATENCY + REGISTER
     write = 4
     return {
         Post.INT8: common + write,
         Post.GELU: common + Gelu.LATENCY + 1 + write,
-        Post.RESIDUAL: common + Residual.LATENCY + write,
+        Post.RESIDUAL: common + Residual.LATENCY + move_cycles + write,
         Post.SCORE: common + 1 + RowMax.LATENCY + write,
         Post.CONTEXT: common + exp_cycles + Reciprocal.LATENCY + Normalise.LATENCY + write,
         Post.LOGIT: common + write,
@@ -81,6 +83,8 @@ class Drain(wiring.Component):
 
     Members
     -------
+    group : :py:`In(range(groups))`
+        Number of this group.
     step : :py:`In(step_layout)`, tokens : :py:`In(9)`, started : :py:`In(1)`
         The running step; ``started`` in its first cycle.
     upcoming : :py:`In(slot_layout(config))`, take : :py:`In(1)`
@@ -93,7 +97,7 @@ class Drain(wiring.Component):
         Column parameters; the last three words become active with the first row of the next column.
     gelu_table : :py:`In(TableWrite())`
     map_address : :py:`Out(9)`, map_data : :py:`In(map_layout())`, new_tokens : :py:`In(9)`, dropping : :py:`In(1)`
-        Token selection; ``dropping`` while the running step drops at least one token.
+        Token selection (``map_address`` is a row of this group); ``dropping`` while the running step drops a token.
     recip : :py:`Out(Flow(recip_layout()))`
         Reciprocals of the CLS row.
     a, kv, s : :py:`Out(ColumnWrite(...))`, row_max : :py:`Out(Flow(...))`, residual : :py:`Out(Flow(...))`
@@ -109,6 +113,7 @@ class Drain(wiring.Component):
         self.config = config
         clusters = config.clusters
         super().__init__({
+            "group": In(range(max(config.groups, 2))),
             "step": In(step_layout),
             "tokens": In(9),
             "started": In(1),
@@ -126,9 +131,9 @@ class Drain(wiring.Component):
             "new_tokens": In(9),
             "dropping": In(1),
             "recip": Out(Flow(recip_layout())),
-            "a": Out(ColumnWrite(config.act_cols, config.max_tokens)),
-            "kv": Out(ColumnWrite(config.kv_cols, config.max_tokens)),
-            "s": Out(ColumnWrite(config.score_cols, config.max_tokens)),
+            "a": Out(ColumnWrite(config.act_cols, config.group_tokens)),
+            "kv": Out(ColumnWrite(config.kv_cols, config.group_tokens)),
+            "s": Out(ColumnWrite(config.score_cols, config.group_tokens)),
             "row_max": Out(Flow(RowMax.layout(config))),
             "residual": Out(Flow(residual_layout())),
             "logit": Out(ColumnWrite(config.class_cols, 16, WORD_BITS)),
@@ -346,7 +351,8 @@ class Drain(wiring.Component):
             out.y.eq(y),
             out.column.eq(info.column),
             out.token.eq(row.token),
-            out.index.eq(Mux(self.dropping, Mux(row.fused, self.new_tokens - 1, place.index), row.token)),
+            out.index.eq(Mux(self.dropping, Mux(row.fused, self.new_tokens - 1, place.index),
+                             Cat(self.group[:self.config.groups.bit_length() - 1], row.token))),
             out.keep.eq(Mux(self.dropping, place.keep & ~row.fused, 1)),
             out.weight.eq(place.weight),
             out.start.eq(row.start),

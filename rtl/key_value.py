@@ -1,6 +1,6 @@
 """Key/value memory: keys and values as stationary blocks, two tokens a word."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,10 +21,15 @@ class KeyValue(wiring.Component):
         Keys first, then values.
     max_tokens : int
         A multiple of 16.
+    groups : int
+        Token groups that write at the same time.
 
     Members
     -------
-    write : :py:`In(ColumnWrite(columns, max_tokens))`
+    write : :py:`In(ColumnWrite(columns, max_tokens / groups, 128 * groups))`
+        A row of every group, group 0 lowest.
+    exists : :py:`In(groups)`
+        Groups that have a token in that row; not looked at with a single group.
     column : :py:`In(range(columns))`
     key_block : :py:`In(range(max_tokens / 16))`
     word : :py:`In(3)`
@@ -43,10 +48,11 @@ class KeyValue(wiring.Component):
 
     LATENCY = 3
 
-    def __init__(self, columns: int, max_tokens: int) -> None:
-        self.columns, self.max_tokens = columns, max_tokens
+    def __init__(self, columns: int, max_tokens: int, groups: int = 1) -> None:
+        self.columns, self.max_tokens, self.groups = columns, max_tokens, groups
         super().__init__({
-            "write": In(ColumnWrite(columns, max_tokens)),
+            "write": In(ColumnWrite(columns, max_tokens // groups, ROW * groups)),
+            "exists": In(groups),
             "column": In(range(columns)),
             "key_block": In(range(max(max_tokens // BLOCK, 2))),
             "word": In(3),
@@ -55,27 +61,41 @@ class KeyValue(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        words = self.max_tokens // ROWS_PER_WORD
+        rows = max(ROWS_PER_WORD, self.groups)
+        words = self.max_tokens // rows
         depth = self.columns * words
-        m.submodules.memory = mem = memory.Memory(shape=WORD_BITS, depth=depth, init=[])
-        read, write = mem.read_port(), mem.write_port(granularity=ROW)
+        m.submodules.memory = mem = memory.Memory(shape=ROW * rows, depth=depth, init=[])
+        self._read(m, mem.read_port(), rows // ROWS_PER_WORD, words, depth)
+        self._write(m, mem.write_port(granularity=ROW), rows, words, depth)
+        return m
 
-        read_address = Signal(range(depth), reset_less=True)
+    def _read(self, m: Module, read: memory.ReadPort, parts: int, words: int, depth: int) -> None:
+        """Two tokens a cycle, out of ``parts`` times as many."""
+        part_bits = parts.bit_length() - 1
+        place = Cat(self.word, self.key_block)
+        address = Signal(range(depth), reset_less=True)
         output = Signal(WORD_BITS, reset_less=True)
+        part = Signal(part_bits, reset_less=True)
+        part_later = Signal(part_bits, reset_less=True)
         m.d.sync += [
-            read_address.eq(self.column * words + Cat(self.word, self.key_block)),
-            output.eq(read.data),
+            address.eq(self.column * words + place[part_bits:]),
+            part.eq(place[:part_bits]),
+            part_later.eq(part),
+            output.eq(read.data.word_select(part_later, WORD_BITS)),
         ]
-        m.d.comb += [read.addr.eq(read_address), read.en.eq(1), self.data.eq(output)]
+        m.d.comb += [read.addr.eq(address), read.en.eq(1), self.data.eq(output)]
 
-        write_address = Signal(range(depth), reset_less=True)
-        enable = Signal(ROWS_PER_WORD)
-        row = Signal(ROW, reset_less=True)
+    def _write(self, m: Module, write: memory.WritePort, rows: int, words: int, depth: int) -> None:
+        """One token of every group. A single group fills a word in two cycles."""
+        address = Signal(range(depth), reset_less=True)
+        enable = Signal(rows)
+        row = Signal(ROW * self.groups, reset_less=True)
+        single = self.groups == 1
         half = self.write.token[0]
+        exists = Cat(~half, half) if single else self.exists
         m.d.sync += [
-            write_address.eq(self.write.column * words + self.write.token[1:]),
-            enable.eq(Cat(self.write.enable & ~half, self.write.enable & half)),
+            address.eq(self.write.column * words + (self.write.token[1:] if single else self.write.token)),
+            enable.eq(Mux(self.write.enable, exists, 0)),
             row.eq(self.write.data),
         ]
-        m.d.comb += [write.addr.eq(write_address), write.en.eq(enable), write.data.eq(Cat(row, row))]
-        return m
+        m.d.comb += [write.addr.eq(address), write.en.eq(enable), write.data.eq(Cat(row, row) if single else row)]

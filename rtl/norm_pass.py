@@ -27,6 +27,8 @@ class NormPass(wiring.Component):
 
     Members
     -------
+    group : :py:`In(range(groups))`
+        Number of this group.
     start : :py:`In(1)`
     columns : :py:`In(7)`, half : :py:`In(1)`, shift : :py:`In(5)`, tokens : :py:`In(9)`, width : :py:`In(11)`
         What to normalise and which half of the parameter memory to use; stable while the pass runs.
@@ -53,8 +55,9 @@ class NormPass(wiring.Component):
 
     def __init__(self, config: HardwareConfig) -> None:
         self.config = config
-        self.depth = config.residual_cols * config.max_tokens
+        self.depth = config.residual_cols * config.group_tokens
         super().__init__({
+            "group": In(range(max(config.groups, 2))),
             "start": In(1),
             "columns": In(7),
             "half": In(1),
@@ -65,7 +68,7 @@ class NormPass(wiring.Component):
             "statistic": In(Flow(statistic_layout())),
             "read_address": Out(range(self.depth)),
             "read_data": In(WORD_BITS),
-            "write": Out(ColumnWrite(config.x_cols, config.max_tokens)),
+            "write": Out(ColumnWrite(config.x_cols, config.group_tokens)),
             "available": Out(8),
             "busy": Out(1),
         })
@@ -75,13 +78,16 @@ class NormPass(wiring.Component):
         running = Signal()
         column = Signal(7)
         token = Signal(9)
-        base = Signal(range(self.depth + self.config.max_tokens))
+        base = Signal(range(self.depth + self.config.group_tokens))
         last_token = Signal()
-        m.d.comb += last_token.eq(token == self.tokens - 1)
+        groups = self.config.groups
+        group_bits = groups.bit_length() - 1
+        rows = Signal(9)
+        m.d.comb += [rows.eq((self.tokens + groups - 1) >> group_bits), last_token.eq(token == rows - 1)]
         with m.If(running):
             m.d.sync += token.eq(Mux(last_token, 0, token + 1))
             with m.If(last_token):
-                m.d.sync += [column.eq(column + 1), base.eq(base + self.config.max_tokens)]
+                m.d.sync += [column.eq(column + 1), base.eq(base + self.config.group_tokens)]
                 with m.If(column == self.columns - 1):
                     m.d.sync += running.eq(0)
         with m.If(self.start):
@@ -103,13 +109,15 @@ class NormPass(wiring.Component):
             normalize.width.eq(self.width),
         ]
         steps = Residual.READ + Normalize.LATENCY
+        row = delayed(m, token, steps, "token")
         m.d.comb += [
-            self.write.enable.eq(normalize.o.valid),
+            # The last row need not have a token of every group.
+            self.write.enable.eq(normalize.o.valid & (Cat(self.group[:group_bits], row) < self.tokens)),
             self.write.column.eq(delayed(m, column, steps, "column")),
-            self.write.token.eq(delayed(m, token, steps, "token")),
+            self.write.token.eq(row),
             self.write.data.eq(normalize.o.payload),
         ]
-        with m.If(self.write.enable & (self.write.token == 0)):
+        with m.If(normalize.o.valid & (row == 0)):
             m.d.sync += self.available.eq(self.available + 1)
         return m
 
@@ -137,7 +145,7 @@ class NormPass(wiring.Component):
     def _statistics(self, m: Module, token: Signal) -> data.View:
         """The tokens' statistics, kept since the last column of the residual stream drained."""
         layout = statistic_layout()
-        m.submodules.statistics = mem = memory.Memory(shape=layout.size, depth=self.config.max_tokens, init=[])
+        m.submodules.statistics = mem = memory.Memory(shape=layout.size, depth=self.config.group_tokens, init=[])
         read, write = mem.read_port(), mem.write_port()
         register = Signal(layout, name="statistic_register", reset_less=True)
         m.d.comb += [

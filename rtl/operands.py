@@ -75,10 +75,10 @@ class Operands(wiring.Component):
             "taken": In(slots),
             "valid": In(1),
             "control": In(control),
-            "x_write": In(ColumnWrite(config.x_cols, config.max_tokens)),
-            "a_write": In(ColumnWrite(config.act_cols, config.max_tokens)),
-            "s_write": In(ColumnWrite(config.score_cols, config.max_tokens)),
-            "image_write": In(ColumnWrite(config.act_cols // 2, config.max_tokens, 256)),
+            "x_write": In(ColumnWrite(config.x_cols, config.group_tokens)),
+            "a_write": In(ColumnWrite(config.act_cols, config.group_tokens)),
+            "s_write": In(ColumnWrite(config.score_cols, config.group_tokens)),
+            "image_write": In(ColumnWrite(config.act_cols // 2, config.group_tokens, 256)),
             "row_max": In(Flow(RowMax.layout(config))),
             "exp_table": In(TableWrite()),
             "operand": Out(data.ArrayLayout(OPERAND_BITS * BLOCK, clusters)),
@@ -122,7 +122,7 @@ class Operands(wiring.Component):
 
     def _memory(self, m: Module, name: str, columns: int, write: object) -> Banks:
         config = self.config
-        banks = Banks(columns, config.banks, config.max_tokens, config.clusters)
+        banks = Banks(columns, config.banks, config.group_tokens, config.clusters)
         m.submodules[name] = banks
         entries = self.upcoming.clusters
         m.d.comb += [

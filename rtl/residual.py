@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, memory, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 
 from flows.contracts.hardware import BLOCK, WORD_BITS, HardwareConfig
 from rtl.decoder import WordWrite
@@ -22,7 +22,7 @@ S2_BITS = 41
 def residual_layout() -> data.StructLayout:
     """A row of a finished column on its way into the residual stream.
 
-    ``y``: what to add; ``token``: row read; ``index``: row written; ``keep``: the token stays; ``weight``: its weight
+    ``y``: what to add; ``token``: row read; ``index``: token written; ``keep``: the token stays; ``weight``: its weight
     in the fused token if not; ``start``: first row of the column; ``fused``: the extra row of the fused token;
     ``first``, ``last``: first and last column of the step, for the statistics.
     """
@@ -35,6 +35,11 @@ def residual_layout() -> data.StructLayout:
 def statistic_layout() -> data.StructLayout:
     """Layer norm statistics of a token: sum, and inverse square root as mantissa and exponent."""
     return data.StructLayout({"index": 9, "s1": signed(S1_BITS), "mant": 16, "exp": signed(6)})
+
+
+def moved_layout() -> data.StructLayout:
+    """A row on its way to the group that holds token ``index``."""
+    return data.StructLayout({"x": WORD_BITS, "column": 7, "index": 9, "first": 1, "last": 1})
 
 
 class Residual(wiring.Component):
@@ -56,7 +61,11 @@ class Residual(wiring.Component):
     statistic : :py:`Out(Flow(statistic_layout()))`
         After the last column of a step, once per token.
     written : :py:`Out(Flow({column, token, data}))`
-        What is written into the memory.
+        What is written into the memory, ``token`` as a row of this group.
+    moved : :py:`Out(Flow(moved_layout()))`, placed : :py:`In(Flow(moved_layout()))`
+        Only with several groups: rows that leave, which may belong to another group now, and rows that arrive.
+    part : :py:`Out(...)`, total : :py:`In(...)`
+        Only with several groups: see :class:`Fuse`.
 
     Latency
     -------
@@ -75,7 +84,7 @@ class Residual(wiring.Component):
 
     def __init__(self, config: HardwareConfig) -> None:
         self.config = config
-        self.depth = config.residual_cols * config.max_tokens
+        self.depth = config.residual_cols * config.group_tokens
         super().__init__({
             "i": In(Flow(residual_layout())),
             "width": In(11),
@@ -84,7 +93,13 @@ class Residual(wiring.Component):
             "read_data": Out(WORD_BITS),
             "statistic": Out(Flow(statistic_layout())),
             "written": Out(Flow(data.StructLayout({"column": 7, "token": 9, "data": WORD_BITS}))),
+            **(self._group_ports() if config.groups > 1 else {}),
         })
+
+    @staticmethod
+    def _group_ports() -> dict[str, Member]:
+        return {"moved": Out(Flow(moved_layout())), "placed": In(Flow(moved_layout())),
+                "part": Out(lanes(Fuse.SUM_BITS)), "total": In(lanes(Fuse.SUM_BITS))}
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -104,7 +119,7 @@ class Residual(wiring.Component):
         address = Signal(range(self.depth), reset_less=True)
         adding = Signal()
         m.d.sync += [
-            base.eq(i.column * self.config.max_tokens),
+            base.eq(i.column * self.config.group_tokens),
             token.eq(i.token),
             adding.eq(self.i.valid),
             address.eq(Mux(adding, base + token, self.read_address)),
@@ -135,7 +150,8 @@ class Residual(wiring.Component):
         self._added = added
 
     def _fuse(self, m: Module) -> None:
-        m.submodules.fuse = fuse = Fuse()
+        grouped = self.config.groups > 1
+        m.submodules.fuse = fuse = Fuse(shared=grouped)
         row = self._row
         m.d.comb += [
             fuse.i.valid.eq(self._row_valid),
@@ -145,14 +161,27 @@ class Residual(wiring.Component):
             fuse.i.payload.first.eq(row.start),
             fuse.i.payload.fused.eq(row.fused),
         ]
-        self._x = fuse.o.payload.as_value()
-        self._x_valid = Signal()
+        moved = Signal(moved_layout(), name="moving")
+        moved_valid = Signal()
         kept = row.keep | row.fused
-        m.d.comb += self._x_valid.eq(fuse.o.valid & delayed(m, kept, Fuse.LATENCY, "kept"))
-        self._index = delayed(m, row.index, Fuse.LATENCY, "index")
-        self._column = delayed(m, row.column, Fuse.LATENCY, "column")
-        self._first = delayed(m, row.first, Fuse.LATENCY, "first")
-        self._last = delayed(m, row.last, Fuse.LATENCY, "last")
+        m.d.comb += [
+            moved_valid.eq(fuse.o.valid & delayed(m, kept, Fuse.LATENCY, "kept")),
+            moved.x.eq(fuse.o.payload.as_value()),
+            moved.index.eq(delayed(m, row.index, Fuse.LATENCY, "index")),
+            moved.column.eq(delayed(m, row.column, Fuse.LATENCY, "column")),
+            moved.first.eq(delayed(m, row.first, Fuse.LATENCY, "first")),
+            moved.last.eq(delayed(m, row.last, Fuse.LATENCY, "last")),
+        ]
+        placed, placed_valid = moved, moved_valid
+        if grouped:
+            m.d.comb += [
+                self.moved.valid.eq(moved_valid), self.moved.payload.eq(moved),
+                self.part.eq(fuse.part), fuse.total.eq(self.total),
+            ]
+            placed, placed_valid = self.placed.payload, self.placed.valid
+        self._x, self._x_valid = placed.x, placed_valid
+        self._index = placed.index[self.config.groups.bit_length() - 1:]
+        self._column, self._first, self._last = placed.column, placed.first, placed.last
 
     def _write(self, m: Module, mem: memory.Memory) -> None:
         write = mem.write_port()
@@ -165,7 +194,7 @@ class Residual(wiring.Component):
         column = Signal(7, name="write_column", reset_less=True)
         valid = Signal(name="write_valid")
         m.d.sync += [
-            base.eq(self._column * self.config.max_tokens),
+            base.eq(self._column * self.config.group_tokens),
             column.eq(self._column),
             index.eq(self._index),
             x.eq(self._x),
@@ -205,7 +234,7 @@ class Residual(wiring.Component):
         index = delayed(m, index_early, 1, "sum_index_late")
 
         m.submodules.sums = mem = memory.Memory(
-            shape=unsigned(S1_BITS + S2_BITS), depth=self.config.max_tokens, init=[])
+            shape=unsigned(S1_BITS + S2_BITS), depth=self.config.group_tokens, init=[])
         read, write = mem.read_port(), mem.write_port()
         m.d.comb += [read.addr.eq(index_early), read.en.eq(1)]
         old_s1 = read.data[:S1_BITS].as_signed()

@@ -55,7 +55,7 @@ class RowMax(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        depth = config.score_heads * config.max_tokens
+        depth = config.score_heads * config.group_tokens
         m.submodules.memory = mem = memory.Memory(shape=signed(8), depth=depth, init=[])
         self._update(m, mem, depth)
         for cluster in range(config.clusters):
@@ -65,7 +65,7 @@ class RowMax(wiring.Component):
             address = Signal(range(depth), name=f"address{cluster}", reset_less=True)
             result = Signal(signed(8), name=f"maximum{cluster}", reset_less=True)
             m.d.sync += [
-                base.eq(self.local_head[cluster] * config.max_tokens),
+                base.eq(self.local_head[cluster] * config.group_tokens),
                 token.eq(self.token),
                 address.eq(base + token),
                 result.eq(read.data),
@@ -86,7 +86,7 @@ class RowMax(wiring.Component):
 
         valid, first = self.i.valid, i.first
         address: Value = Signal(range(depth), name="update_address", reset_less=True)
-        m.d.sync += address.eq(i.local_head * self.config.max_tokens + i.token)
+        m.d.sync += address.eq(i.local_head * self.config.group_tokens + i.token)
         stages = []
         for stage in range(3):
             v = Signal(name=f"valid{stage}")

@@ -1,6 +1,6 @@
 """Slot sequencer: starts steps and slots and counts tokens through them."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,9 +17,9 @@ MIN_SLOT = 16
 def token_control_layout(clusters: int) -> data.StructLayout:
     """What travels with a token from the memories to the drain.
 
-    ``token``: row; ``start``: first token of the slot; ``fused``: the extra row after the last token that stands for
-    the fused token; ``fresh`` and ``active``: one bit per cluster; ``drain``: this slot finishes the column of cluster
-    ``drain_cluster``.
+    ``token``: row, token ``row * groups + group``; ``start``: first row of the slot; ``fused``: the extra row after
+    the last token that stands for the fused token; ``fresh`` and ``active``: one bit per cluster; ``drain``: this slot
+    finishes the column of cluster ``drain_cluster``.
     """
     return data.StructLayout({
         "token": 9,
@@ -68,8 +68,8 @@ class Sequencer(wiring.Component):
         A slot starts with the next cycle.
     taken : :py:`Out(slot_layout(config))`
         The running slot.
-    valid : :py:`Out(1)`, control : :py:`Out(token_control_layout(clusters))`
-        The token to issue.
+    valid : :py:`Out(groups)`, control : :py:`Out(token_control_layout(clusters))`
+        The row to issue, and the groups that have a token in it.
     running : :py:`Out(1)`
         A slot runs.
     idle : :py:`Out(1)`
@@ -96,7 +96,7 @@ class Sequencer(wiring.Component):
             "tokens": Out(9),
             "take": Out(1),
             "taken": Out(self.slot_layout),
-            "valid": Out(1),
+            "valid": Out(config.groups),
             "control": Out(token_control_layout(config.clusters)),
             "running": Out(1),
             "idle": Out(1),
@@ -173,11 +173,14 @@ class Sequencer(wiring.Component):
 
     def _count(self, m: Module, running: Signal, last_cycle: Signal) -> None:
         """Cycle within the slot, and its length."""
+        groups = self.config.groups
+        group_bits = groups.bit_length() - 1
         cycle = Signal(range(512))
         rows = Signal(range(512))
         length = Signal(range(512))
         m.d.sync += [
-            rows.eq(self.tokens + (self.current.drop != Drop.NONE)),
+            rows.eq(((self.tokens + groups - 1) >> group_bits)
+                    + Mux(self.current.drop != Drop.NONE, 1 + self.config.fuse_stages, 0)),
             length.eq(Mux(rows < MIN_SLOT, MIN_SLOT, rows)),
             cycle.eq(Mux(self.take, 0, cycle + 1)),
         ]
@@ -197,8 +200,14 @@ class Sequencer(wiring.Component):
         with m.If(self.clear):
             m.d.sync += opened.eq(0)
         taken = self.taken
+        group_bits = self.config.groups.bit_length() - 1
+        fused = self.control.fused
+        for group in range(self.config.groups):
+            # The fused token is appended by group 0; the groups' parts of it are joined there.
+            token = Cat(Const(group, group_bits), self._cycle)
+            exists = (token < self.tokens) | (fused if group == 0 else 0)
+            m.d.comb += self.valid[group].eq(running & exists)
         m.d.comb += [
-            self.valid.eq(running & (self._cycle < self._rows)),
             self.control.token.eq(self._cycle),
             self.control.start.eq(self._cycle == 0),
             self.control.fused.eq((self.current.drop != Drop.NONE) & (self._cycle == self._rows - 1)),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from amaranth.back import verilog
-from amaranth.hdl import ClockSignal, Elaboratable, Instance, ResetSignal, Value, ValueLike
+from amaranth.hdl import ClockSignal, Elaboratable, Instance, Module, ResetSignal, Value, ValueLike
 from amaranth.lib import wiring
 
 PortSpec = tuple[Value, Any]
@@ -38,6 +38,24 @@ def shared_instance(name: str, factory: Callable[[], wiring.Component], **ports:
     if ports:
         raise TypeError(f"{name} has no member {min(ports)!r}")
     return Instance(name, **connections)
+
+
+def shared_component(m: Module, instance: str, name: str, factory: Callable[[], wiring.Component]) -> Any:
+    """Add a shared module to ``m`` under the name ``instance`` and return its interface, to connect like a component's.
+
+    Parameters
+    ----------
+    m : gets the submodule
+    instance : name of the submodule
+    name, factory : see :func:`shared_instance`
+    """
+    if name not in _registry:
+        _registry[name] = factory()
+    interface = _registry[name].signature.create(path=(instance,))
+    ports = {"__".join(str(part) for part in path): value
+             for path, _, value in interface.signature.flatten(interface)}
+    m.submodules[instance] = shared_instance(name, factory, **ports)
+    return interface
 
 
 def to_verilog(component: Elaboratable, name: str, ports: dict[str, PortSpec] | None = None) -> str:

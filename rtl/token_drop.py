@@ -79,14 +79,13 @@ class Select(wiring.Component):
         the next start, as are ``dropped`` and the map.
     dropped : :py:`Out(1)`
         Some token is dropped, so there is a fused one.
-    map_address : :py:`In(9)`
-        Token before the drop.
-    map_data : :py:`Out(Select.MAP)`
-        One cycle later: ``keep``, and ``index`` after the drop of a kept token, or ``weight`` of a dropped one.
+    map_write : :py:`Out(Flow(Select.MAP_WRITE))`
+        Once per token while ``busy``: ``keep``, and ``index`` after the drop of a kept token, or ``weight`` of a
+        dropped one. :class:`TokenMap` holds them.
 
     Latency
     -------
-    :meth:`cycles`; one cycle for the map port.
+    :meth:`cycles`.
 
     Throughput
     ----------
@@ -96,6 +95,7 @@ class Select(wiring.Component):
     CAPTURE = data.StructLayout({"head": 4, "key_block": 5, "e": lanes(8, is_signed=False)})
     RECIP = data.StructLayout({"head": 4, "mant": MANT_BITS, "exp": signed(EXP_BITS)})
     MAP = data.StructLayout({"keep": 1, "index": TOKEN_BITS, "weight": DROP_WEIGHT_BITS})
+    MAP_WRITE = data.StructLayout({"token": TOKEN_BITS, "place": MAP})
 
     # Cycles from the last item of a pass until its result is in place.
     SCORE_LATENCY = 5
@@ -117,8 +117,7 @@ class Select(wiring.Component):
             "busy": Out(1),
             "new_tokens": Out(TOKEN_BITS),
             "dropped": Out(1),
-            "map_address": In(TOKEN_BITS),
-            "map_data": Out(self.MAP),
+            "map_write": Out(Flow(self.MAP_WRITE)),
         })
 
     @staticmethod
@@ -268,9 +267,6 @@ class Select(wiring.Component):
 
     def _choose(self, m: Module, s: _State, issue: Value, scores: Any) -> None:
         """Pass 3: keep or drop, new index and weight of a token a cycle."""
-        chosen = memory.Memory(shape=self.MAP, depth=self.config.max_tokens, init=[])
-        m.submodules.map = chosen
-        write, read = chosen.write_port(), chosen.read_port()
         p = Pipeline(m, issue)
         v = p.stage(token=s.token)
         v = p.stage(token=v.token, score=scores[v.token[:4]])
@@ -283,12 +279,60 @@ class Select(wiring.Component):
             m.d.sync += [s.quota.eq(s.quota - tie), s.index.eq(s.index + keep)]
         v = p.stage(token=v.token, keep=keep, index=s.index, weight=(v.product + (1 << 15)) >> 16)
         large = v.weight[DROP_WEIGHT_BITS:].any()
+        entry = self.map_write.payload
         m.d.comb += [
-            write.en.eq(p.valid), write.addr.eq(v.token), write.data.keep.eq(v.keep), write.data.index.eq(v.index),
-            write.data.weight.eq(Mux(large, (1 << DROP_WEIGHT_BITS) - 1, v.weight)),
-            read.en.eq(1), read.addr.eq(self.map_address), self.map_data.eq(read.data),
+            self.map_write.valid.eq(p.valid), entry.token.eq(v.token), entry.place.keep.eq(v.keep),
+            entry.place.index.eq(v.index),
+            entry.place.weight.eq(Mux(large, (1 << DROP_WEIGHT_BITS) - 1, v.weight)),
         ]
         assert p.latency == self.CHOOSE_LATENCY
+
+
+class TokenMap(wiring.Component):
+    """Where the tokens of one group go, kept from a selection until the next.
+
+    Parameters
+    ----------
+    config : HardwareConfig
+
+    Members
+    -------
+    group : :py:`In(range(groups))`
+        Which tokens to keep: those with ``token mod groups == group``.
+    write : :py:`In(Flow(Select.MAP_WRITE))`
+    row : :py:`In(9)`
+        Token ``row * groups + group``.
+    place : :py:`Out(Select.MAP)`
+
+    Latency
+    -------
+    1 cycle from ``row`` to ``place``.
+    """
+
+    def __init__(self, config: HardwareConfig) -> None:
+        self.config = config
+        super().__init__({
+            "group": In(range(max(config.groups, 2))),
+            "write": In(Flow(Select.MAP_WRITE)),
+            "row": In(TOKEN_BITS),
+            "place": Out(Select.MAP),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        bits = self.config.groups.bit_length() - 1
+        m.submodules.memory = places = memory.Memory(shape=Select.MAP, depth=self.config.group_tokens, init=[])
+        write, read = places.write_port(), places.read_port()
+        token = self.write.payload.token
+        m.d.comb += [
+            write.en.eq(self.write.valid & (token[:bits] == self.group[:bits])),
+            write.addr.eq(token[bits:]),
+            write.data.eq(self.write.payload.place),
+            read.en.eq(1),
+            read.addr.eq(self.row),
+            self.place.eq(read.data),
+        ]
+        return m
 
 
 class Fuse(wiring.Component):
@@ -300,6 +344,8 @@ class Fuse(wiring.Component):
         A token's channels ``x`` (int16). ``first``: start a new sum, with this token. ``dropped``: add ``weight * x``
         to it. ``fused``: the token is the fused one; its ``x`` is ignored. A column may follow the one before it
         without a gap.
+    part : :py:`Out(lanes(SUM_BITS))`, total : :py:`In(lanes(SUM_BITS))`
+        Only with ``shared``: this group's sums, and those of all groups together, which the fused token uses.
     o : :py:`Out(Flow(lanes(16)))`
         The sum since ``first`` for the fused token, ``x`` for every other, the dropped ones included.
 
@@ -317,8 +363,10 @@ class Fuse(wiring.Component):
         "x": lanes(16), "weight": DROP_WEIGHT_BITS, "dropped": 1, "first": 1, "fused": 1})
     SUM_BITS = 16 + DROP_WEIGHT_BITS + TOKEN_BITS
 
-    i: In(Flow(LAYOUT))
-    o: Out(Flow(lanes(16)))
+    def __init__(self, *, shared: bool = False) -> None:
+        self.shared = shared
+        ports = {"part": Out(lanes(self.SUM_BITS)), "total": In(lanes(self.SUM_BITS))} if shared else {}
+        super().__init__({"i": In(Flow(self.LAYOUT)), "o": Out(Flow(lanes(16))), **ports})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -330,6 +378,9 @@ class Fuse(wiring.Component):
         m.d.sync += [total[k].eq(Mux(p.valid, Mux(s.first, 0, total[k]) + Mux(s.dropped, s.term[k], 0), total[k]))
                      for k in each]
         s = p.stage(x=s.x, fused=s.fused)
+        if self.shared:
+            m.d.comb += [self.part[k].eq(total[k]) for k in each]
+            total = [self.total[k] for k in each]
         # The next column may overwrite the sum from here on: the fused token has it in its own registers.
         s = p.stage(x=s.x, fused=s.fused,
                     total=[(total[k] + (1 << FUSE_SHIFT - 1)) >> FUSE_SHIFT for k in each])

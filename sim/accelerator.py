@@ -205,7 +205,7 @@ def run_frames(frames: Sequence[Frame], config: HardwareConfig, *, memory: Memor
 def build_accelerator(config: HardwareConfig, *, trace: bool = False, assertions: bool = False,
                       optimize: str = "-O2 -march=native") -> Build:
     """Build the simulator of an accelerator, or find it built before."""
-    sources = [probes.render_testbench(config.bus_bits), *probes.support_sources(),
+    sources = [probes.render_testbench(config.bus_bits, config.groups), *probes.support_sources(),
                Source("vit_accel.v", verilog_of(config))]
     return build(sources, name="accelerator", toplevel="tb", trace=trace, assertions=assertions, optimize=optimize)
 

@@ -5,7 +5,6 @@ This is the only place that knows hierarchical names of the RTL.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +30,8 @@ class Probe:
     unit : short name: X layer norm output, A activation memory, KV key/value memory, S score memory, R residual
         memory, L logit memory
     title : the unit's name in messages
-    valid, column, token, data : Verilog expressions, relative to the accelerator instance ``dut``; ``data`` is at
-        most 256 bits wide
+    valid, column, token, data : Verilog expressions of one group, ``{group}`` standing for its number, relative to the
+        accelerator instance ``dut``; ``token`` is a row of the group; ``data`` is at most 256 bits wide
     """
 
     unit: str
@@ -43,20 +42,21 @@ class Probe:
     data: str
 
 
-CORE = "dut.top.core"
+GROUP = "dut.top.core.group{group}"
+"""A token group; ``{group}`` is its number."""
 
 STEP = "dut.top.control.step"
 """Verilog expression: index of the step in progress."""
 
 
 def _write(unit: str, title: str, port: str) -> Probe:
-    name = f"{CORE}.{port}__"
+    name = f"{GROUP}.{port}__"
     return Probe(unit, title, f"{name}enable", f"{name}column", f"{name}token", f"{name}data")
 
 
 def _residual() -> Probe:
     # The payload is a structure: column in 7 bits, token in 9, data in 256.
-    name = f"{CORE}.residual.written__"
+    name = f"{GROUP}.residual.written__"
     return Probe("R", "residual memory", f"{name}valid", f"{name}payload[6:0]", f"{name}payload[15:7]",
                  f"{name}payload[271:16]")
 
@@ -71,7 +71,7 @@ PROBES: tuple[Probe, ...] = (
 )
 """Probe points in the order in which a step's data pass them; a record's ``unit`` is the index here."""
 
-STEP_START = Probe("T", "step start", f"{CORE}.drain.started", "32'd0", "32'd0", "256'd0")
+STEP_START = Probe("T", "step start", f"{GROUP}.drain.started", "32'd0", "32'd0", "256'd0")
 """Marks the cycle in which a step starts; not an output, so it is no part of :data:`PROBES`."""
 
 START_UNIT = len(PROBES)
@@ -80,19 +80,26 @@ START_UNIT = len(PROBES)
 UNITS = {probe.unit: index for index, probe in enumerate(PROBES)}
 
 
-def render_testbench(bus_bits: int, probes: Sequence[Probe] = (*PROBES, STEP_START), step: str = STEP) -> Source:
+def render_testbench(bus_bits: int, groups: int = 1, step: str = STEP) -> Source:
     """Verilog of the top module ``tb``: accelerator, memory and probes.
 
     Parameters
     ----------
     bus_bits : data width of ``m_axi_gmem``
-    probes : probe points; a record's ``unit`` is the position in this list
+    groups : token groups; each is probed, and a row of a group becomes a token
     step : Verilog expression of the step index
     """
     template = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
                                   keep_trailing_newline=True, autoescape=False)
     text = template.from_string((HERE / "testbench.sv.j2").read_text())
-    return Source("tb.sv", text.render(bus_bits=bus_bits, probes=probes, step=step))
+    points = [{"unit": unit, "name": f"{probe.unit.lower()}{group}", "title": probe.title,
+               "valid": probe.valid.format(group=group), "column": probe.column.format(group=group),
+               "token": f"{groups} * 32'({probe.token.format(group=group)}) + {group}",
+               "data": probe.data.format(group=group)}
+              for unit, probe in enumerate((*PROBES, STEP_START))
+              # Steps start in all groups at once.
+              for group in range(1 if probe is STEP_START else groups)]
+    return Source("tb.sv", text.render(bus_bits=bus_bits, points=points, step=step))
 
 
 def support_sources() -> list[Source]:

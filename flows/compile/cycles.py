@@ -129,7 +129,10 @@ class _Model:
         if self.steps:
             done = sum(step.cycles for step in self.steps[:-1])
             self.steps[-1].cycles = self.slot_end - done
-            self.last_drain = self.timing.drain[Post(self.fields["post"])]
+            post = Post(self.fields["post"])
+            self.last_drain = self.timing.drain[post]
+            if post is Post.RESIDUAL and self.config.groups > 1:
+                self.last_drain += self.timing.move
 
     def _step(self, packet: Packet) -> None:
         self.decoder = max(self.decoder, self.slot_start + 1)
@@ -193,14 +196,19 @@ class _Model:
         if packet.fields["drain"]:
             context = self.fields["post"] == Post.CONTEXT
             self.parameters_free = start + self.timing.param_gap + self._exp() + (self.timing.divide if context else 0)
-        self.slot_end = start + max(self.tokens + drops, self.timing.min_slot)
+        self.slot_end = start + max(self.config.slot_rows(self.tokens, drops=drops), self.timing.min_slot)
+
+    @property
+    def rows(self) -> int:
+        """Rows that a norm pass takes per column."""
+        return self.config.slot_rows(self.tokens, drops=False)
 
     def _columns_ready(self, need: int) -> int:
         if self.fields["image"] and need:
             assert self.reader is not None
             return self.reader.image_arrival(ceil_div(need, 2) * self.image_tokens)
         if self.fields["norm"]:
-            return self.begin + self.timing.rsqrt + self.timing.norm_fill + max(need - 1, 0) * self.tokens
+            return self.begin + self.timing.rsqrt + self.timing.norm_fill + max(need - 1, 0) * self.rows
         return 0
 
     def _selected(self) -> int:

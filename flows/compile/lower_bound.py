@@ -49,9 +49,9 @@ def slots_bound(lengths: Sequence[int], delays: Sequence[int], clusters: int, dr
     return bound
 
 
-def step_cycles_bound(slots: int, tokens: int, streamed_blocks: int, columns: int) -> int:
+def step_cycles_bound(slots: int, rows: int, streamed_blocks: int, columns: int) -> int:
     """Fewest cycles of a step: its slots, or its words, of which the decoder takes one a cycle."""
-    return max(slots * tokens, streamed_blocks * BLOCK_WORDS + columns * COLUMN_PARAMETER_WORDS)
+    return max(slots * rows, streamed_blocks * BLOCK_WORDS + columns * COLUMN_PARAMETER_WORDS)
 
 
 def _drain_bound(earliest: Sequence[int], drains: int) -> int:

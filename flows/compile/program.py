@@ -89,7 +89,7 @@ def scheduling_problem(step: Step, config: HardwareConfig) -> Problem:
     first_drain = 0
     if step.drops:
         wait = Timing.select(step.tokens, step.fields["heads"], Drop(step.fields["drop"]))
-        first_drain = ceil_div(wait, step.tokens)
+        first_drain = ceil_div(wait, config.slot_rows(step.tokens, drops=True))
     return Problem(
         jobs=tuple(Job(column.sources, column.last) for column in step.columns), clusters=config.clusters,
         banks=config.banks, drains=config.drains, first_drain=first_drain,
@@ -179,7 +179,8 @@ def _manifest(artifact: SparseVit, config: HardwareConfig, steps: list[Step], pr
             "index": index, "name": step.name, "tokens": step.tokens, "static": step.static,
             "columns": len(step.columns), "blocks": step.blocks, "slots": placed.slots,
             "wait_slots": placed.waits, "lower_bound_slots": bound, "useful_macs": step.useful_macs,
-            "lower_bound_cycles": step_cycles_bound(bound, step.tokens, streamed, len(step.columns)),
+            "lower_bound_cycles": step_cycles_bound(bound, config.slot_rows(step.tokens, drops=False), streamed,
+                                                    len(step.columns)),
             "expected_cycles": cycles.steps[index].cycles})
     totals = {key: sum(entry[key] for entry in entries)
               for key in ("columns", "blocks", "slots", "wait_slots", "lower_bound_slots", "useful_macs",

@@ -53,7 +53,8 @@ def _rooms(step: Step, placed: Schedule, config: HardwareConfig) -> list[int]:
     """Cycles left in each gap: a slot of tokens less what the decoder needs for the next slot."""
     valid = (placed.job >= 0).sum(axis=1)
     load = slot_header_words(config) + BLOCK_WORDS * valid + COLUMN_PARAMETER_WORDS
-    return [0, *(max(0, step.tokens - int(cycles) - MARGIN) for cycles in load[1:]), 0]
+    rows = config.slot_rows(step.tokens, drops=False)
+    return [0, *(max(0, rows - int(cycles) - MARGIN) for cycles in load[1:]), 0]
 
 
 def _fill_tables(table: Parameters, slots: int, rooms: list[int], gaps: dict[int, list[Parameters]]) -> None:

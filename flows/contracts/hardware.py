@@ -43,7 +43,7 @@ class HardwareConfig:
     clusters: int = 4
     """MAC clusters of 16x16 (p_c): output block columns computed at the same time."""
     groups: int = 1
-    """Token groups (p_t). Only 1 is implemented."""
+    """Token groups (p_t): token t belongs to group ``t mod groups``, which has clusters and memories of its own."""
     drains: int = 1
     """Shared post-processing pipelines: columns that may finish in one slot. Only 1 is implemented."""
     banks: int = 8
@@ -73,7 +73,7 @@ class HardwareConfig:
                 raise ConfigError(f"hardware.{field} must be {allowed}, not {getattr(self, field)!r}")
 
         need(1 <= self.clusters <= 16, "clusters", "1 to 16")
-        need(self.groups == 1, "groups", "1 (more token groups are not implemented)")
+        need(self.groups in (1, 2, 4, 8), "groups", "1, 2, 4 or 8")
         need(self.drains == 1, "drains", "1 (more drain pipelines are not implemented)")
         need(self.banks in (2, 4, 8, 16), "banks", "2, 4, 8 or 16")
         need(16 <= self.max_tokens <= MAX_TOKENS_LIMIT and self.max_tokens % BLOCK == 0, "max_tokens",
@@ -95,6 +95,20 @@ class HardwareConfig:
     def macs_per_cycle(self) -> int:
         """Peak multiply-accumulates per cycle."""
         return BLOCK * BLOCK * self.clusters * self.groups
+
+    @property
+    def group_tokens(self) -> int:
+        """Tokens of one group."""
+        return self.max_tokens // self.groups
+
+    @property
+    def fuse_stages(self) -> int:
+        """Adder stages that join the groups' parts of the fused token: rows that pass by meanwhile."""
+        return self.groups.bit_length() - 1
+
+    def slot_rows(self, tokens: int, *, drops: bool) -> int:
+        """Rows (tokens of one group) that a slot streams; a step that drops tokens appends the fused token."""
+        return ceil_div(tokens, self.groups) + (1 + self.fuse_stages if drops else 0)
 
     @property
     def token_blocks(self) -> int:

@@ -40,6 +40,8 @@ class Timing:
     """Cycles a key or value tile takes beyond its 8 words: the latency of the key/value memory."""
     drain: dict[Post, int] = field(default_factory=_drain)
     """From the end of a step's last slot until its last value is stored, by post-processing."""
+    move: int = 1
+    """Further cycles of rows that may change their token group."""
     rsqrt: int = 20
     """From the barrier until the first token's inverse square root, when a step has a norm pass."""
     norm_fill: int = 16

@@ -8,6 +8,7 @@ from flows.contracts.hardware import HardwareConfig
 from flows.contracts.program import Drop
 from rtl.token_drop import Fuse, Select
 from sim.runner import simulate
+from tests.rtl.select_with_map import SelectWithMap
 
 
 @pytest.mark.parametrize(("max_tokens", "max_width"), [(208, 192), (320, 1024), (16, 16)])
@@ -15,7 +16,8 @@ def test_select(max_tokens: int, max_width: int) -> None:
     """DeiT-T's size, the largest, and the smallest."""
     config = HardwareConfig(max_tokens=max_tokens, max_width=max_width)
     env = {"MAX_TOKENS": str(max_tokens), "MAX_HEADS": str(min(16, max_width // 16))}
-    results = simulate(Select(config), test_module="tests.rtl.bench_select", name=f"select_{max_tokens}", env=env)
+    results = simulate(SelectWithMap(config), test_module="tests.rtl.bench_select", name=f"select_{max_tokens}",
+                       env=env)
     assert len(results.tests) == 4
 
 
