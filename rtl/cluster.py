@@ -5,7 +5,9 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from flows.contracts.hardware import BLOCK, WORD_BITS
+from rtl.delay import delayed
 from rtl.flow import Flow, lanes
+from rtl.packed import PackedDotProduct
 from rtl.shared import shared_instance
 
 __all__ = ["Cluster", "DotProduct", "operand_layout"]
@@ -85,6 +87,9 @@ class Cluster(wiring.Component):
     ----------
     max_tokens : int
         Rows of the accumulator memory.
+    multiplier : str
+        ``"plain"``, or ``"dsp48e2"`` or ``"dsp48e1"``: two MACs per DSP slice, see
+        :class:`rtl.packed.PackedDotProduct`. The same integers in the same cycles.
 
     Members
     -------
@@ -101,19 +106,19 @@ class Cluster(wiring.Component):
 
     Latency
     -------
-    ``LATENCY`` = 5 cycles from ``i.valid`` to ``valid``.
+    ``LATENCY`` = 7 cycles from ``i.valid`` to ``valid``.
 
     Throughput
     ----------
     One token (256 MACs) a cycle.
     """
 
-    LATENCY = DotProduct.LATENCY + 2
+    LATENCY = PackedDotProduct.LATENCY + 2
     SWAP = 1
     """Cycles from ``i.valid`` with ``start`` until the shadow weights may change."""
 
-    def __init__(self, max_tokens: int) -> None:
-        self.max_tokens = max_tokens
+    def __init__(self, max_tokens: int, multiplier: str = "plain") -> None:
+        self.max_tokens, self.multiplier = max_tokens, multiplier
         super().__init__({
             "i": In(Flow(operand_layout(max_tokens))),
             "load_enable": In(1),
@@ -130,15 +135,29 @@ class Cluster(wiring.Component):
         operand = Signal(OPERAND_BITS * BLOCK, reset_less=True)
         m.d.sync += operand.eq(self.i.payload.a)
 
-        sums = []
-        for row in range(BLOCK):
-            dot = Signal(signed(SUM_BITS), name=f"dot{row}")
-            m.submodules[f"dot{row}"] = shared_instance(
-                "sievit_dot_product", DotProduct, a=operand, w=active.word_select(row, ROW_BITS), sum=dot)
-            sums.append(dot)
-        sums.append(self._code_sum(m, operand))
-        self._accumulate(m, sums)
+        dots = [Signal(signed(SUM_BITS), name=f"dot{row}") for row in range(BLOCK)]
+        rows = [active.word_select(row, ROW_BITS) for row in range(BLOCK)]
+        if self.multiplier == "plain":
+            self._plain(m, operand, rows, dots)
+        else:
+            self._packed(m, operand, rows, dots)
+        self._accumulate(m, [*dots, self._code_sum(m, operand)])
         return m
+
+    def _plain(self, m: Module, operand: Signal, rows: list[Value], dots: list[Signal]) -> None:
+        """A dot product per row, as late as the packed form, so that cycles do not depend on the multiplier."""
+        for index, (row, dot) in enumerate(zip(rows, dots, strict=True)):
+            early = Signal(signed(SUM_BITS), name=f"early{index}")
+            m.submodules[f"dot{index}"] = shared_instance(
+                "sievit_dot_product", DotProduct, a=operand, w=row, sum=early)
+            m.d.comb += dot.eq(delayed(m, early, PackedDotProduct.LATENCY - DotProduct.LATENCY, f"dot{index}_late"))
+
+    def _packed(self, m: Module, operand: Signal, rows: list[Value], dots: list[Signal]) -> None:
+        """Two rows share a packed dot product."""
+        for index in range(0, BLOCK, 2):
+            m.submodules[f"dot{index}"] = shared_instance(
+                f"sievit_packed_{self.multiplier}", lambda: PackedDotProduct(self.multiplier.upper()),
+                a=operand, w0=rows[index], w1=rows[index + 1], sum0=dots[index], sum1=dots[index + 1])
 
     def _weights(self, m: Module) -> Signal:
         """Shadow and active registers; row ``o`` of the block at bits ``128 o``."""
@@ -166,11 +185,11 @@ class Cluster(wiring.Component):
                 m.d.sync += s.eq(sum(stages[i:i + fan_in]))
                 sums.append(s)
             stages = sums
-        return stages[0]
+        return delayed(m, stages[0], PackedDotProduct.LATENCY - DotProduct.LATENCY, "codes_late")
 
     def _accumulate(self, m: Module, sums: list[Value]) -> None:
         """Read, add, write back; the sum of the last block leaves on the way."""
-        depth = DotProduct.LATENCY + 1
+        depth = PackedDotProduct.LATENCY + 1
         valid = [self.i.valid]
         token = [self.i.payload.token]
         fresh = [self.i.payload.fresh]

@@ -139,7 +139,7 @@ class Group(wiring.Component):
                 drain.row_sum[cluster].eq(row_sum),
             ]
             m.submodules[f"cluster{cluster}"] = shared_instance(
-                "sievit_cluster", lambda: Cluster(rows),
+                "sievit_cluster", lambda: Cluster(rows, config.multiplier),
                 i__payload=payload.as_value(),
                 i__valid=operands.out_valid & control.active.bit_select(cluster, 1),
                 load_enable=self.load.enable[cluster],

@@ -60,6 +60,9 @@ class HardwareConfig:
     """Heads whose attention scores are held at the same time."""
     max_classes: int = 1000
     """Largest number of classes of the head."""
+    multiplier: str = "plain"
+    """How a cluster multiplies: "plain" (one multiplier per MAC), or two MACs per slice, "dsp48e2" (UltraScale+) or
+    "dsp48e1" (7 series). All give the same integers in the same cycles."""
     bus_bits: int = 256
     """Data width of m_axi_gmem: 128, 256 or 512."""
     fifo_words: int = 512
@@ -87,6 +90,7 @@ class HardwareConfig:
         need(1 <= self.score_heads <= MAX_HEADS_LIMIT, "score_heads", f"1 to {MAX_HEADS_LIMIT}")
         need(self.score_cols <= 1024, "score_heads", "small enough that score_heads * token blocks is at most 1024")
         need(1 <= self.max_classes <= 16384, "max_classes", "1 to 16384")
+        need(self.multiplier in ("plain", "dsp48e2", "dsp48e1"), "multiplier", "plain, dsp48e2 or dsp48e1")
         need(self.bus_bits in (128, 256, 512), "bus_bits", "128, 256 or 512")
         need(self.fifo_words in (128, 256, 512, 1024, 2048, 4096), "fifo_words", "a power of two, 128 to 4096")
         need(self.clock_mhz > 0, "clock_mhz", "above 0")
