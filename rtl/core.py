@@ -50,6 +50,8 @@ class Core(wiring.Component):
     finished : :py:`Out(1)`
         The program has ended and everything is stored.
     error : :py:`Out(4)`
+    selecting : :py:`Out(1)`
+        Token selection runs; it does not stop at ``clear``.
     progress : :py:`Out(1)`
         Something moves; for the watchdog.
     logit_words, send : the output buffer, logits : :py:`Out(stream.Signature(256))`
@@ -73,6 +75,7 @@ class Core(wiring.Component):
             "image_request": Out(ReadRequest()),
             "finished": Out(1),
             "error": Out(4),
+            "selecting": Out(1),
             "progress": Out(1),
             "logit_words": Out(32),
             "send": In(1),
@@ -119,10 +122,11 @@ class Core(wiring.Component):
         wiring.connect(m, decoder.step, sequencer.step)
         wiring.connect(m, decoder.slot, sequencer.slot)
         m.d.comb += [
-            decoder.start.eq(self.start),
+            decoder.start.eq(self.start | self.clear),
             decoder.tokens.eq(sequencer.tokens),
             decoder.parameters_taken.eq(self._drain.parameters_taken),
             sequencer.clear.eq(self.clear),
+            sequencer.norm_busy.eq(self._norm.storing),
             sequencer.select_busy.eq(self._select.busy),
             sequencer.new_tokens.eq(self._select.new_tokens),
             sequencer.columns.eq(Mux(sequencer.current.image, self._image.available, self._norm.available)),
@@ -224,6 +228,7 @@ class Core(wiring.Component):
         step = sequencer.current
         m.d.comb += [
             residual.width.eq(step.width),
+            norm.clear.eq(self.clear),
             norm.start.eq(sequencer.started & step.norm),
             norm.columns.eq(step.norm_columns),
             norm.half.eq(step.norm_half),
@@ -269,6 +274,7 @@ class Core(wiring.Component):
         m.d.comb += [
             self.finished.eq(decoder.finished & sequencer.idle),
             self.error.eq(decoder.error),
+            self.selecting.eq(self._select.busy),
             self.progress.eq((self.program.valid & self.program.ready) | self.image.valid | sequencer.valid),
             self.step.eq(sequencer.current.index),
             self.tokens.eq(sequencer.tokens),
