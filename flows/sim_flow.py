@@ -18,7 +18,17 @@ from typing import Any
 import numpy as np
 
 from flows.cache import cached, file_hash, source_hash
-from flows.compile import Program, compile_program, config_for, image_words, load_program, save_program
+from flows.compile import (
+    Estimate,
+    Program,
+    compile_program,
+    config_for,
+    estimate,
+    image_words,
+    load_program,
+    save_program,
+)
+from flows.compile.decode import dropping_steps
 from flows.contracts.artifact import SparseVit, load_artifact, save_artifact
 from flows.contracts.errors import ArtifactError, ConfigError, MismatchError
 from flows.contracts.hardware import HardwareConfig
@@ -90,6 +100,7 @@ class Outcome:
     ----------
     comparison : None when hardware and golden model differ
     mismatch : the first difference in words, empty when there is none
+    estimate : cycle model for this image's tokens and this memory
     seconds : wall clock by stage
     """
 
@@ -100,6 +111,7 @@ class Outcome:
     run: Run
     comparison: Comparison | None
     mismatch: str
+    estimate: Estimate
     seconds: dict[str, float]
 
 
@@ -150,7 +162,9 @@ def simulate_network(options: SimOptions, report: Report | None = None) -> Outco
     stages.begin("build")
     built = build_accelerator(config, trace=options.trace)
     stages.begin("simulate")
-    expected = program.manifest["totals"]["expected_cycles"]
+    model = estimate(program.stream, config, bytes_per_cycle=options.memory.bandwidth or config.bus_bits / 8,
+                     latency=options.memory.latency, alive=tokens_after_drops(program, golden))
+    expected = model.total
     frame = Frame(program.stream.tobytes(), image_words(program, codes).tobytes(), golden.logits.size)
     (result,) = run_frames([frame], config, memory=options.memory, trace=options.trace, built=built,
                            run_dir=options.run_dir, max_cycles=20 * expected + 1_000_000,
@@ -158,14 +172,14 @@ def simulate_network(options: SimOptions, report: Report | None = None) -> Outco
     stages.begin("compare")
     comparison, mismatch = None, ""
     try:
-        comparison = compare_run(artifact, golden, result, program)
+        comparison = compare_run(golden, result, program)
     except MismatchError as error:
         mismatch = str(error)
     stages.begin("")
-    return Outcome(artifact, config, program, golden, result, comparison, mismatch, stages.seconds)
+    return Outcome(artifact, config, program, golden, result, comparison, mismatch, model, stages.seconds)
 
 
-def compare_run(artifact: SparseVit, golden: Result, result: Run, program: Program) -> Comparison:
+def compare_run(golden: Result, result: Run, program: Program) -> Comparison:
     """Compare probe records, output buffer and token counts of a run.
 
     Raises
@@ -177,20 +191,17 @@ def compare_run(artifact: SparseVit, golden: Result, result: Run, program: Progr
     check_starts(result.records, steps)
     comparison = compare(golden.checkpoints, result.records, steps, program.config)
     compare_logits(golden.logits, result.logits)
-    expected = expected_drops(artifact, golden)
+    expected = list(tokens_after_drops(program, golden).values())
     if result.tokens_kept != expected:
         raise MismatchError(f"registers TOKENS_KEPT hold {result.tokens_kept}, the golden model has {expected}")
     return comparison
 
 
-def expected_drops(artifact: SparseVit, golden: Result) -> list[int]:
-    """Tokens after each token drop; a top-k drop that keeps every token is none (the compiler leaves it out)."""
-    counts, alive = [], artifact.tokens
-    for block, after in zip(artifact.blocks, golden.tokens, strict=True):
-        if block.drop is not None and (block.drop.mode == "threshold" or block.drop.keep < alive - 1):
-            counts.append(after)
-        alive = after
-    return counts
+def tokens_after_drops(program: Program, golden: Result) -> dict[int, int]:
+    """Tokens alive after each step that drops tokens, by step index."""
+    names = [entry["name"] for entry in program.manifest["steps"]]
+    return {index: golden.tokens[int(names[index].split(".")[0].removeprefix("block"))]
+            for index in dropping_steps(program.stream, program.config)}
 
 
 def obtain_artifact(options: SimOptions, share: Callable[[float], None] | None = None) -> SparseVit:

@@ -36,8 +36,7 @@ def report_of(outcome: Outcome) -> dict[str, Any]:
         "constant_checkpoints": list(outcome.comparison.constant) if outcome.comparison else [],
         "cycles": run.cycles,
         "milliseconds": milliseconds(outcome),
-        "expected_cycles": outcome.program.manifest["totals"]["expected_cycles"],
-        "expected_is_exact": outcome.program.manifest["static"],
+        "expected_cycles": outcome.estimate.total,
         "lower_bound_cycles": bound,
         "cycles_over_lower_bound": run.cycles / bound,
         "useful_macs": macs,
@@ -62,10 +61,11 @@ def report_of(outcome: Outcome) -> dict[str, Any]:
 def step_rows(outcome: Outcome) -> list[dict[str, Any]]:
     """Each step of the program with the cycles it took beside those of the cycle model."""
     measured = step_cycles(outcome.run.records, outcome.run.cycles)
-    keys = ("name", "slots", "lower_bound_slots", "lower_bound_cycles", "expected_cycles")
+    keys = ("name", "slots", "lower_bound_slots", "lower_bound_cycles")
     return [{key: entry[key] for key in keys} | {"tokens": tokens_in(entry["name"], outcome.golden, outcome.artifact),
-                                                 "cycles": cycles}
-            for entry, cycles in zip(outcome.program.manifest["steps"], measured, strict=False)]
+                                                 "expected_cycles": model.cycles, "cycles": cycles}
+            for entry, model, cycles in zip(outcome.program.manifest["steps"], outcome.estimate.steps, measured,
+                                            strict=False)]
 
 
 def milliseconds(outcome: Outcome) -> float:

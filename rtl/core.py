@@ -52,6 +52,8 @@ class Core(wiring.Component):
     finished : :py:`Out(1)`
         The program has ended and everything is stored.
     error : :py:`Out(4)`
+    selecting : :py:`Out(1)`
+        Token selection runs; it does not stop at ``clear``.
     progress : :py:`Out(1)`
         Something moves; for the watchdog.
     logit_words, send : the output buffer, logits : :py:`Out(stream.Signature(256))`
@@ -75,6 +77,7 @@ class Core(wiring.Component):
             "image_request": Out(ReadRequest()),
             "finished": Out(1),
             "error": Out(4),
+            "selecting": Out(1),
             "progress": Out(1),
             "logit_words": Out(32),
             "send": In(1),
@@ -121,11 +124,12 @@ class Core(wiring.Component):
         wiring.connect(m, decoder.step, sequencer.step)
         wiring.connect(m, decoder.slot, sequencer.slot)
         m.d.comb += [
-            decoder.start.eq(self.start),
+            decoder.start.eq(self.start | self.clear),
             decoder.tokens.eq(sequencer.tokens),
             decoder.swapped.eq(first.swapped),
             decoder.parameters_taken.eq(first.parameters_taken),
             sequencer.clear.eq(self.clear),
+            sequencer.norm_busy.eq(first.norm_storing),
             sequencer.select_busy.eq(self._select.busy),
             sequencer.new_tokens.eq(self._select.new_tokens),
             sequencer.columns.eq(Mux(sequencer.current.image, self._image.available, first.available)),
@@ -141,6 +145,7 @@ class Core(wiring.Component):
         decoder, sequencer, select = self._decoder, self._sequencer, self._select
         m.d.comb += [
             group.group.eq(index),
+            group.clear.eq(self.clear),
             group.step.eq(sequencer.current),
             group.tokens.eq(sequencer.tokens),
             group.started.eq(sequencer.started),
@@ -254,6 +259,7 @@ class Core(wiring.Component):
         m.d.comb += [
             self.finished.eq(decoder.finished & sequencer.idle),
             self.error.eq(decoder.error),
+            self.selecting.eq(self._select.busy),
             self.progress.eq((self.program.valid & self.program.ready) | self.image.valid | sequencer.valid.any()),
             self.step.eq(sequencer.current.index),
             self.tokens.eq(sequencer.tokens),

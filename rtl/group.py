@@ -37,6 +37,8 @@ class Group(wiring.Component):
     -------
     group : :py:`In(range(groups))`
         Number of this group; a constant.
+    clear : :py:`In(1)`
+        Give up what runs.
     step, tokens, started, upcoming, take, taken, control : :py:`In(...)`
         From decoder and sequencer, see there.
     valid : :py:`In(1)`
@@ -51,8 +53,8 @@ class Group(wiring.Component):
     kv : :py:`Out(ColumnWrite(kv_cols, group_tokens))`
     logit : :py:`Out(ColumnWrite(class_cols, 16, 256))`
     swapped, parameters_taken : :py:`Out(1)`
-    available : :py:`Out(8)`
-        Columns of the norm pass.
+    available : :py:`Out(8)`, norm_storing : :py:`Out(1)`
+        Columns of the norm pass, and that it is not finished.
     moved, placed, part, total
         Only with several groups, see :class:`Residual`.
 
@@ -66,6 +68,7 @@ class Group(wiring.Component):
         slots = slot_layout(config)
         super().__init__({
             "group": In(range(max(config.groups, 2))),
+            "clear": In(1),
             "step": In(step_layout),
             "tokens": In(9),
             "started": In(1),
@@ -91,6 +94,7 @@ class Group(wiring.Component):
             "swapped": Out(1),
             "parameters_taken": Out(1),
             "available": Out(8),
+            "norm_storing": Out(1),
             **({"moved": Out(Flow(moved_layout())), "placed": In(Flow(moved_layout())),
                 "part": Out(lanes(Fuse.SUM_BITS)), "total": In(lanes(Fuse.SUM_BITS))} if config.groups > 1 else {}),
         })
@@ -183,7 +187,9 @@ class Group(wiring.Component):
             norm.width.eq(step.width),
             residual.read_address.eq(norm.read_address),
             norm.read_data.eq(residual.read_data),
+            norm.clear.eq(self.clear),
             self.available.eq(norm.available),
+            self.norm_storing.eq(norm.storing),
         ]
         wiring.connect(m, residual.statistic, norm.statistic)
         wiring.connect(m, wiring.flipped(self.norm_write), norm.parameters)

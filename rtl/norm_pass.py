@@ -29,6 +29,8 @@ class NormPass(wiring.Component):
     -------
     group : :py:`In(range(groups))`
         Number of this group.
+    clear : :py:`In(1)`
+        Give up the pass.
     start : :py:`In(1)`
     columns : :py:`In(7)`, half : :py:`In(1)`, shift : :py:`In(5)`, tokens : :py:`In(9)`, width : :py:`In(11)`
         What to normalise and which half of the parameter memory to use; stable while the pass runs.
@@ -41,6 +43,9 @@ class NormPass(wiring.Component):
     available : :py:`Out(8)`
         Columns of which the first token has been written, since ``start``.
     busy : :py:`Out(1)`
+        Reads the residual memory.
+    storing : :py:`Out(1)`
+        ``busy``, or the last words are still to be written.
 
     Latency
     -------
@@ -58,6 +63,7 @@ class NormPass(wiring.Component):
         self.depth = config.residual_cols * config.group_tokens
         super().__init__({
             "group": In(range(max(config.groups, 2))),
+            "clear": In(1),
             "start": In(1),
             "columns": In(7),
             "half": In(1),
@@ -71,6 +77,7 @@ class NormPass(wiring.Component):
             "write": Out(ColumnWrite(config.x_cols, config.group_tokens)),
             "available": Out(8),
             "busy": Out(1),
+            "storing": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -92,7 +99,15 @@ class NormPass(wiring.Component):
                     m.d.sync += running.eq(0)
         with m.If(self.start):
             m.d.sync += [running.eq(1), column.eq(0), token.eq(0), base.eq(0), self.available.eq(0)]
-        m.d.comb += [self.busy.eq(running), self.read_address.eq(base + token)]
+        with m.If(self.clear):
+            m.d.sync += running.eq(0)
+        under_way = Signal(range(self.LATENCY + 1))
+        m.d.sync += under_way.eq(Mux(running, self.LATENCY, Mux(under_way == 0, 0, under_way - 1)))
+        m.d.comb += [
+            self.busy.eq(running),
+            self.storing.eq(running | (under_way != 0)),
+            self.read_address.eq(base + token),
+        ]
 
         gamma, beta = self._parameters(m, column)
         statistic = self._statistics(m, token)

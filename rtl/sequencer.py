@@ -54,6 +54,9 @@ class Sequencer(wiring.Component):
     slot : :py:`In(stream.Signature(slot_layout(config)))`
     columns : :py:`In(8)`
         Columns available of the step's norm pass or image.
+    norm_busy : :py:`In(1)`
+        The norm pass is not finished. A step can need fewer slots than its norm pass, when no block reads the last
+        columns.
     select_busy : :py:`In(1)`
     new_tokens : :py:`In(9)`
         Tokens alive after the running step if it drops tokens.
@@ -88,6 +91,7 @@ class Sequencer(wiring.Component):
             "step": In(stream.Signature(step_layout)),
             "slot": In(stream.Signature(self.slot_layout)),
             "columns": In(8),
+            "norm_busy": In(1),
             "select_busy": In(1),
             "new_tokens": In(9),
             "go": Out(1),
@@ -130,11 +134,12 @@ class Sequencer(wiring.Component):
                 with m.Case(post):
                     m.d.comb += drained_at.eq(cycles)
         m.d.sync += [needed.eq(drained_at), needed_norm.eq(drained_at + self.norm_cycles)]
-        drained = Signal()
+        drained, busy = Signal(), Signal()
         m.d.comb += [
+            busy.eq(self.select_busy | self.norm_busy),
             # The pending step may have come only now: what it needs must not be a cycle old.
-            drained.eq(~running & (quiet >= Mux(self.step.payload.norm, needed_norm, needed)) & ~self.select_busy),
-            self.idle.eq(~running & (quiet == longest) & ~self.select_busy),
+            drained.eq(~running & (quiet >= Mux(self.step.payload.norm, needed_norm, needed)) & ~busy),
+            self.idle.eq(~running & (quiet == longest) & ~busy),
             self.go.eq(self.step.valid & drained),
             self.step.ready.eq(drained),
         ]

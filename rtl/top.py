@@ -17,6 +17,9 @@ __all__ = ["Top"]
 IMAGE_FIFO_WORDS = 256
 """Covers the memory latency, so that patches arrive faster than the array consumes them."""
 
+REST_CYCLES = 128
+"""After an error: longer than a word is on its way from any memory to any other."""
+
 STALLS = ("stall_memory", "stall_load", "stall_barrier", "stall_column", "stall_select")
 
 
@@ -29,6 +32,7 @@ class State(enum.Enum):
     RUN = 3
     SEND = 4
     WRITE = 5
+    STOP = 6
 
 
 class Top(wiring.Component):
@@ -91,6 +95,8 @@ class Top(wiring.Component):
         idle_cycles = Signal(32)
         error = Signal(4)
         failed = Signal()
+        code = Signal(4)
+        rest = Signal(range(REST_CYCLES + 1))
         active = (state == State.RUN) | (state == State.SEND) | (state == State.WRITE)
         moving = core.progress | (write.i.valid & write.i.ready)
         m.d.sync += idle_cycles.eq(Mux(active & ~moving, idle_cycles + 1, 0))
@@ -100,17 +106,18 @@ class Top(wiring.Component):
             failed.eq(active & (error != 0)),
             core.clear.eq(clear),
             read.clear.eq(clear),
-            write.clear.eq(clear | failed),
+            write.clear.eq((state == State.CLEAR) | failed),
             core.start.eq(state == State.START),
             read.program_request.start.eq(state == State.START),
             read.stop.eq(state == State.IDLE),
             core.send.eq(state == State.SEND),
             write.start.eq(state == State.SEND),
             control.busy.eq(state != State.IDLE),
-            control.error_code.eq(error),
+            control.error_code.eq(Mux(state == State.STOP, code, Error.NONE)),
         ]
         with m.Switch(state):
             with m.Case(State.IDLE):
+                m.d.sync += rest.eq(0)
                 with m.If(control.start):
                     m.d.sync += state.eq(State.CLEAR)
             with m.Case(State.CLEAR):
@@ -127,9 +134,15 @@ class Top(wiring.Component):
                 with m.If(~write.busy & ~failed):
                     m.d.comb += control.done.eq(1)
                     m.d.sync += state.eq(State.IDLE)
+            with m.Case(State.STOP):
+                # Whatever is under way comes to rest before the next run can start.
+                m.d.comb += clear.eq(1)
+                m.d.sync += rest.eq(Mux(rest == REST_CYCLES, rest, rest + 1))
+                with m.If((rest == REST_CYCLES) & ~core.selecting):
+                    m.d.comb += control.done.eq(1)
+                    m.d.sync += state.eq(State.IDLE)
         with m.If(failed):
-            m.d.comb += control.done.eq(1)
-            m.d.sync += state.eq(State.IDLE)
+            m.d.sync += [state.eq(State.STOP), code.eq(error)]
 
     def _counters(self, m: Module, control: Control, core: Core) -> None:
         """What the registers show of a run."""

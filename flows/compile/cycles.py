@@ -138,12 +138,16 @@ class _Model:
         self.decoder = max(self.decoder, self.slot_start + 1)
         self._read(packet.position, packet.header)
         self._close_step()
+        # A step may be over before its norm pass, when no block reads the last columns.
+        normed = 0
+        if self.steps and self.fields["norm"]:
+            normed = self.begin + self.timing.rsqrt + self.timing.norm_fill + self.fields["norm_columns"] * self.rows
         if self.steps and self.fields["drop"] != Drop.NONE:
             most = tokens_after(Drop(self.fields["drop"]), self.fields["keep"], self.tokens)
             self.tokens = self.alive.get(self.fields["index"], most)
         self.fields = packet.fields
         self.tokens = packet.fields["tokens"] or self.tokens
-        self.begin = self.slot_end + self.last_drain
+        self.begin = max(self.slot_end + self.last_drain, normed)
         self.first, self.drained = True, 0
         self.steps.append(StepCycles(packet.fields["index"], self.tokens))
 

@@ -19,6 +19,7 @@ from flows.contracts.program import (
     SLOT,
     STEP,
     WRITE,
+    Drop,
     Kind,
     Tile,
     fields_width,
@@ -92,3 +93,9 @@ def _packet(code: int, position: int, words: int, header: int, tile: Tile, confi
         raise ArtifactError(f"the program stream has an unknown packet {code} at word {position}; compile it again")
     kind = Kind(code)
     return Packet(kind, position, words, 0, words, unpack(layouts[kind], header))
+
+
+def dropping_steps(stream: np.ndarray, config: HardwareConfig) -> list[int]:
+    """Indices of the steps that drop tokens; a top-k drop that keeps every token is left out by the compiler."""
+    return [packet.fields["index"] for packet in packets(stream, config)
+            if packet.kind is Kind.STEP and packet.fields["drop"] != Drop.NONE]

@@ -40,7 +40,7 @@ def test_there_are_commands() -> None:
 @pytest.mark.parametrize("command", [command for command in ALL if command.startswith("make ")])
 def test_make_target_exists(command: str) -> None:
     """Every make command names a target, and variables that the Makefile knows."""
-    words = shlex.split(command.split("&&")[0])[1:]
+    words = shlex.split(command.split("&&", maxsplit=1)[0])[1:]
     for name in re.findall(r"\b([A-Z_0-9]+)=", command):
         assert name in VARIABLES, f"{command}: the Makefile does not know {name}"
         assert f"$({name})" in (ROOT / "Makefile").read_text()

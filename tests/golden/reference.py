@@ -120,7 +120,8 @@ def attention(codes: Matrix, block: Block, heads: int) -> tuple[dict[str, Any], 
     n, width = len(codes), len(codes[0])
     d = width // heads
     qkv = linear(codes, block.qkv, 8)
-    parts = {name: [row[i * width : (i + 1) * width] for row in qkv] for i, name in enumerate(("query", "key", "value"))}
+    names = ("query", "key", "value")
+    parts = {name: [row[i * width : (i + 1) * width] for row in qkv] for i, name in enumerate(names)}
     exp = ints(block.exp)
     scores: list[Matrix] = []
     context = [[0] * width for _ in range(n)]

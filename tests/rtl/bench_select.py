@@ -132,7 +132,7 @@ def random_case(rng: np.random.Generator) -> Case:
     heads, tokens = int(rng.integers(1, MAX_HEADS + 1)), int(rng.integers(1, MAX_TOKENS + 1))
     e = exponentials(rng, heads, tokens, int(rng.choice([2, 4, 256])))
     case = Case(e, str(rng.choice(["topk", "threshold", "topk", "threshold", "none"])),
-                keep=int(rng.choice([rng.integers(0, tokens + 2), tokens - 1], p=[0.8, 0.2])))
+                keep=int(rng.choice([int(rng.integers(0, tokens + 2)), tokens - 1], p=[0.8, 0.2])))
     # A threshold equal to a score, so that ">=" and ">" differ.
     case.threshold = int(rng.choice(case.score))
     return case

@@ -79,7 +79,7 @@ def test_frames_without_reset(artifact: SparseVit, program: Program, built: Buil
     results = run_frames([frame for frame, _ in made], program.config, built=built, memory=FAST)
     assert len({result.logits.tobytes() for result in results}) == 3
     for result, (_, codes) in zip(results, made, strict=True):
-        compare_run(artifact, run(artifact, codes, record=True), result, program)
+        compare_run(run(artifact, codes, record=True), result, program)
 
 
 @pytest.mark.parametrize("memory", [MemoryOptions(latency=150, latency_random=60, bandwidth=9.5, stall=35, seed=4),
@@ -88,7 +88,7 @@ def test_memory_changes_only_time(artifact: SparseVit, program: Program, built: 
     """A slow, pausing memory and an ideal one give the same integers."""
     frame, codes = frame_of(artifact, program, 5)
     (result,) = run_frames([frame], program.config, built=built, memory=memory)
-    compare_run(artifact, run(artifact, codes, record=True), result, program)
+    compare_run(run(artifact, codes, record=True), result, program)
     assert result.cycles > 1000
 
 
@@ -118,7 +118,7 @@ def test_golden_of_another_image_differs(artifact: SparseVit, program: Program, 
     result = simulate(artifact, program, built)
     other = run(artifact, random_patches(artifact, 99), record=True)
     with pytest.raises(MismatchError, match=r"unit R .*step embed.*hardware -?\d+, golden -?\d+ \(cycle \d+\)"):
-        compare_run(artifact, other, result, program)
+        compare_run(other, result, program)
 
 
 def test_memory_error_on_read(artifact: SparseVit, program: Program, built: Build) -> None:

@@ -1,0 +1,32 @@
+"""The few accelerators that all tests share: a configuration sets maxima, so many networks run on one build."""
+
+from __future__ import annotations
+
+from flows.contracts.hardware import HardwareConfig
+from sim.accelerator import build_accelerator
+from sim.runner import Build
+
+ONE = HardwareConfig(clusters=1, banks=2, max_tokens=64, max_width=64, max_hidden=128, max_patch=192, score_heads=1,
+                     max_classes=40, bus_bits=128, fifo_words=128)
+"""The smallest: every head is a group of its own, and half a program word arrives per cycle."""
+
+TWO = HardwareConfig(clusters=2, banks=4, max_tokens=272, max_width=128, max_hidden=256, max_patch=192, score_heads=3,
+                     max_classes=40, bus_bits=256, fifo_words=256)
+"""Holds 257 tokens; networks with 4 or 8 heads need two or three groups, the last of them smaller."""
+
+FOUR = HardwareConfig(clusters=4, banks=8, max_tokens=208, max_width=192, max_hidden=384, max_patch=768, score_heads=4,
+                      max_classes=70, bus_bits=512, fifo_words=512)
+"""As wide as DeiT-T."""
+
+TWO_GROUPS = TWO.replace(groups=2)
+"""The same networks on two token groups."""
+
+FOUR_GROUPS = TWO.replace(groups=4, multiplier="dsp48e2", bus_bits=512)
+"""And on four, with two MACs per DSP slice."""
+
+HARDWARE = {"one": ONE, "two": TWO, "four": FOUR, "two_groups": TWO_GROUPS, "four_groups": FOUR_GROUPS}
+
+
+def simulator(config: HardwareConfig) -> Build:
+    """The simulator of a configuration, built once per content and machine."""
+    return build_accelerator(config, assertions=True, optimize="-O1")
