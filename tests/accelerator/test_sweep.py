@@ -53,8 +53,10 @@ def test_networks(name: str, subtests: pytest.Subtests) -> None:
     for label, seen in by_case.items():
         if len(SWEEP[name][label].images) > 1:
             with subtests.test(f"{label}: images differ"):
-                # Another number of tokens is kept of each image, and each takes another number of cycles.
-                assert len({tokens for tokens, _ in seen}) == len({cycles for _, cycles in seen}) == len(seen) > 1
+                # Another number of tokens is kept of each image, and each takes another number of cycles; but over
+                # several groups these few tokens make slots of the shortest length.
+                assert len({tokens for tokens, _ in seen}) == len(seen) > 1
+                assert HARDWARE[name].groups > 1 or len({cycles for _, cycles in seen}) == len(seen)
 
 
 @pytest.mark.slow
