@@ -16,10 +16,11 @@ sim_flags = --model $(MODEL) $(strip \
   $(if $(KEEP_BLOCKS),--keep-blocks $(KEEP_BLOCKS)) \
   $(if $(KEEP_TOKENS),--keep-tokens $(KEEP_TOKENS)) \
   $(if $(CLUSTERS),--clusters $(CLUSTERS)) \
+  $(if $(GROUPS),--groups $(GROUPS)) \
   $(if $(LAYERS),--layers $(LAYERS)) \
   $(if $(filter-out 0,$(TRACE)),--trace) \
   $(if $(REPORT),--report "$(REPORT)"))
-verilog_flags = $(strip $(if $(CLUSTERS),--clusters $(CLUSTERS)) $(if $(OUT),--out "$(OUT)"))
+verilog_flags = $(strip $(if $(CLUSTERS),--clusters $(CLUSTERS)) $(if $(GROUPS),--groups $(GROUPS)) $(if $(OUT),--out "$(OUT)"))
 
 # Two threads that spin for work take both cores of a small machine.
 export OMP_WAIT_POLICY := passive
@@ -30,7 +31,7 @@ export PATH := $(BIN):$(PATH)
 .PHONY: help setup sim test test-all verilog bench lint clean
 
 help: ## Show this list
-	@echo "make sim MODEL=deit_t [IMAGE=photo.jpg WEIGHTS=file KEEP_BLOCKS=.5 KEEP_TOKENS=.7 CLUSTERS=4 LAYERS=0..2 TRACE=1 REPORT=file]"
+	@echo "make sim MODEL=deit_t [IMAGE=photo.jpg WEIGHTS=file KEEP_BLOCKS=.5 KEEP_TOKENS=.7 CLUSTERS=4 GROUPS=1 LAYERS=0..2 TRACE=1 REPORT=file]"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
 	  printf '%-18s %s\n' "$$name" "$$text"; done
 	@echo "Each is a thin wrapper of the command 'sievit' in $(VENV)/bin; see 'sievit --help'."
@@ -40,11 +41,11 @@ setup: $(VENV)/.installed ## Install everything into .venv
 sim: setup ## Run a network on the simulated accelerator and compare every integer with the golden model
 	@$(BIN)/sievit sim $(sim_flags)
 
-verilog: setup ## Generate the accelerator as Verilog [CLUSTERS= OUT=folder]
+verilog: setup ## Generate the accelerator as Verilog [CLUSTERS= GROUPS= OUT=folder]
 	@$(BIN)/sievit verilog $(verilog_flags)
 
-bench: setup ## Schedule quality and expected cycles over models and array sizes
-	@$(BIN)/sievit bench
+bench: setup ## Schedule quality and expected cycles over sparsities and array sizes [REPORT=]
+	@$(BIN)/sievit bench --model $(MODEL) $(if $(REPORT),--report "$(REPORT)")
 
 test: setup ## Run the tests that take less than about half a minute each
 	@$(BIN)/python -m pytest -q -n 2 -m "not slow"

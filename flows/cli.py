@@ -40,6 +40,7 @@ Balanced = Annotated[bool, typer.Option("--balanced", help="The same number of b
 Calibration = Annotated[Path | None, typer.Option(help="Pack or folder of calibration images.")]
 Seed = Annotated[int, typer.Option(help="For made-up weights and the choice of calibration images.")]
 Clusters = Annotated[int, typer.Option(help="MAC clusters of 256 MACs per cycle each.")]
+Groups = Annotated[int, typer.Option(help="Token groups, each with that many clusters: 1, 2, 4 or 8.")]
 Hardware = Annotated[list[str] | None, typer.Option("--set", help="Hardware field, as bus_bits=128; may be repeated.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 ArtifactFile = Annotated[Path | None, typer.Option(help="Artifact made by 'sievit export'; replaces model options.")]
@@ -62,6 +63,7 @@ def sim(
     artifact: ArtifactFile = None,
     clusters: Clusters = 4,
     hardware: Hardware = None,
+    groups: Groups = 1,
     layers: Annotated[str | None, typer.Option(help="Run only these blocks, as 0..2 or 5.")] = None,
     latency: Annotated[int, typer.Option(help="Memory: cycles from address to data.")] = 100,
     bandwidth: Annotated[float, typer.Option(help="Memory: bytes per cycle; 0 for no limit.")] = 32.0,
@@ -79,7 +81,8 @@ def sim(
         options = SimOptions(
             export=_export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
                                    threshold, balanced, calibration, seed),
-            artifact=artifact, image=image, clusters=clusters, hardware=_fields(hardware), layers=_layers(layers),
+            artifact=artifact, image=image, clusters=clusters, hardware={"groups": groups, **_fields(hardware)},
+            layers=_layers(layers),
             memory=MemoryOptions(latency=_at_least("latency", latency, 1), stall=_percent("stall", stall),
                                  bandwidth=_at_least("bandwidth", bandwidth, 0)), trace=trace)
         with _progress(quiet=as_json) as show:
@@ -132,6 +135,7 @@ def compile_command(
     artifact: Annotated[Path, typer.Argument(help="Artifact made by 'sievit export'.")],
     out: Annotated[Path | None, typer.Option(help="Program file to write.")] = None,
     clusters: Clusters = 4,
+    groups: Groups = 1,
     hardware: Hardware = None,
     as_json: AsJson = False,
 ) -> None:
@@ -141,7 +145,8 @@ def compile_command(
         from flows.contracts.artifact import load_artifact
 
         network = load_artifact(artifact)
-        program = compile_program(network, config_for(network, clusters=clusters, **_fields(hardware)))
+        config = config_for(network, clusters=clusters, **{"groups": groups, **_fields(hardware)})
+        program = compile_program(network, config)
         if out is not None:
             save_program(program, out)
         if as_json:
@@ -155,6 +160,7 @@ def verilog(
     out: Annotated[Path, typer.Option(help="Folder to write vit_accel.v and hardware.json into.")] = Path("out"),
     artifact: ArtifactFile = None,
     clusters: Clusters = 4,
+    groups: Groups = 1,
     hardware: Hardware = None,
 ) -> None:
     """Generate the accelerator as Verilog, sized for an artifact, or for DeiT-Tiny."""
@@ -165,11 +171,12 @@ def verilog(
         from flows.sim_flow import write_json
         from sim.accelerator import verilog_of
 
+        fields = {"groups": groups, **_fields(hardware)}
         if artifact is not None:
-            config = config_for(load_artifact(artifact), clusters=clusters, **_fields(hardware))
+            config = config_for(load_artifact(artifact), clusters=clusters, **fields)
         else:
             banks = 16 if clusters > 8 else 8
-            config = HardwareConfig.from_dict({"clusters": clusters, "banks": banks, **_fields(hardware)})
+            config = HardwareConfig.from_dict({"clusters": clusters, "banks": banks, **fields})
         text = verilog_of(config)
         out.mkdir(parents=True, exist_ok=True)
         part = out / "vit_accel.v.tmp"
@@ -216,15 +223,19 @@ def evaluate(
 @app.command()
 def bench(
     model: Model = "deit_t",
-    simulate: Annotated[bool, typer.Option("--simulate", help="Also run every row on the simulated RTL.")] = False,
+    simulate: Annotated[bool, typer.Option("--simulate", help="Run every row on the simulated RTL.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Also write the rows as JSON.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Schedule quality and expected cycles, dense and pruned, over array sizes."""
     with _errors():
         from flows.bench import bench_rows, bench_table
+        from flows.sim_flow import write_json
 
         with _progress(quiet=as_json) as show:
             rows = bench_rows(model, simulate=simulate, report=show)
+        if report is not None:
+            write_json(report, {"rows": rows})
         if as_json:
             _print_json(rows)
         else:

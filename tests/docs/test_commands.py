@@ -16,8 +16,8 @@ from flows.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "DEVELOPERS.md", *sorted((ROOT / "docs").rglob("*.md"))]
-VARIABLES = ("MODEL", "IMAGE", "WEIGHTS", "KEEP_BLOCKS", "KEEP_TOKENS", "CLUSTERS", "LAYERS", "TRACE", "REPORT", "OUT",
-             "PYTHON3")
+VARIABLES = ("CLUSTERS", "GROUPS", "IMAGE", "KEEP_BLOCKS", "KEEP_TOKENS", "LAYERS", "MODEL", "OUT", "PYTHON3",
+             "REPORT", "TRACE", "WEIGHTS")
 
 
 def commands(document: Path) -> list[str]:
