@@ -167,6 +167,7 @@ def verilog(
     with _errors():
         from flows.compile import config_for
         from flows.contracts.artifact import load_artifact
+        from flows.contracts.files import replacing
         from flows.contracts.hardware import HardwareConfig
         from flows.sim_flow import write_json
         from sim.accelerator import verilog_of
@@ -178,10 +179,8 @@ def verilog(
             banks = 16 if clusters > 8 else 8
             config = HardwareConfig.from_dict({"clusters": clusters, "banks": banks, **fields})
         text = verilog_of(config)
-        out.mkdir(parents=True, exist_ok=True)
-        part = out / "vit_accel.v.tmp"
-        part.write_text(text)
-        part.replace(out / "vit_accel.v")
+        with replacing(out / "vit_accel.v") as part:
+            part.write_text(text)
         write_json(out / "hardware.json", {**config.to_dict(), "config_hash": f"{config.config_hash():08x}"})
         screen.print(f"{escape(str(out / 'vit_accel.v'))}: {config.macs_per_cycle} MACs per cycle, "
                      f"configuration {config.config_hash():08x}", soft_wrap=True)

@@ -31,6 +31,7 @@ from flows.compile import (
 from flows.compile.decode import dropping_steps
 from flows.contracts.artifact import SparseVit, load_artifact, save_artifact
 from flows.contracts.errors import ArtifactError, ConfigError, MismatchError
+from flows.contracts.files import replacing
 from flows.contracts.hardware import HardwareConfig
 from flows.contracts.preprocess import load_image, patch_codes
 from sim.accelerator import Frame, MemoryOptions, Run, build_accelerator, run_frames
@@ -266,10 +267,8 @@ def default_image() -> Path:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a report; a reader sees the old or the new file, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".tmp")
-    part.write_text(json.dumps(content, indent=2, default=_plain) + "\n")
-    part.replace(path)
+    with replacing(path) as part:
+        part.write_text(json.dumps(content, indent=2, default=_plain) + "\n")
 
 
 def _plain(value: object) -> object:

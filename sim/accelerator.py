@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
-import os
 import shutil
 import tempfile
 import threading
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from flows.contracts.errors import SimulationError
+from flows.contracts.files import replacing
 from flows.contracts.hardware import BLOCK, WORD_BITS, HardwareConfig, ceil_div
 from flows.contracts.registers import Error, error_text
 from sim import probes
@@ -223,10 +223,8 @@ def verilog_of(config: HardwareConfig) -> str:
     if not cached.is_file():
         from rtl.verilog import accelerator_verilog
 
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        part = cached.with_suffix(f".{os.getpid()}.tmp")
-        part.write_text(accelerator_verilog(config))
-        part.replace(cached)
+        with replacing(cached) as part:
+            part.write_text(accelerator_verilog(config))
     return cached.read_text()
 
 

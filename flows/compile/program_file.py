@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ from flows.compile.layout import WORD_BYTES
 from flows.compile.program import Program
 from flows.compile.schedule import Schedule
 from flows.contracts.errors import ArtifactError, ConfigError
+from flows.contracts.files import replacing
 from flows.contracts.hardware import HardwareConfig
 from flows.contracts.program import HELLO, MAGIC, VERSION, unpack
 
@@ -33,15 +32,8 @@ def save_program(program: Program, path: Path | str) -> None:
     body = {"config": program.config.to_dict(), "manifest": program.manifest}
     # One entry: safetensors writes several in random order, and equal programs shall give equal files.
     metadata = {METADATA: json.dumps({"format": FORMAT_VERSION, "sha256": _digest(tensors, body), **body})}
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    os.close(handle)
-    try:
-        safetensors.numpy.save_file(tensors, name, metadata=metadata)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with replacing(path) as part:
+        safetensors.numpy.save_file(tensors, str(part), metadata=metadata)
 
 
 def load_program(path: Path | str, config: HardwareConfig | None = None) -> Program:

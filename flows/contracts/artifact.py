@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import numpy as np
 import safetensors.numpy
 
 from flows.contracts.errors import ArtifactError
+from flows.contracts.files import replacing
 from flows.contracts.hardware import BLOCK
 
 FORMAT_VERSION = 1
@@ -146,15 +145,8 @@ def save_artifact(artifact: SparseVit, path: Path | str) -> None:
     tensors, meta = _flatten(artifact)
     # One key: safetensors writes several in random order, and equal artifacts shall be equal files.
     metadata = {"sievit": json.dumps({"format": FORMAT_VERSION, "sha256": _digest(tensors, meta), "model": meta})}
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    os.close(handle)
-    try:
-        safetensors.numpy.save_file(tensors, name, metadata=metadata)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with replacing(path) as part:
+        safetensors.numpy.save_file(tensors, str(part), metadata=metadata)
 
 
 def load_artifact(path: Path | str) -> SparseVit:
