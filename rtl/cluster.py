@@ -5,6 +5,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from flows.contracts.hardware import BLOCK, WORD_BITS
+from flows.contracts.numerics import ROW_SUM_BITS
 from rtl.delay import delayed
 from rtl.flow import Flow, lanes
 from rtl.packed import PackedDotProduct
@@ -15,7 +16,6 @@ __all__ = ["Cluster", "DotProduct", "operand_layout"]
 OPERAND_BITS = 9
 PRODUCT_BITS = 17
 SUM_BITS = 21
-ROW_SUM_BITS = 17
 ROW_BITS = 8 * BLOCK
 
 

@@ -5,10 +5,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from flows.contracts.hardware import BLOCK, WORD_BITS, HardwareConfig
-from flows.contracts.numerics import SCORE_MASKED
+from flows.contracts.numerics import ROW_SUM_BITS, SCORE_MASKED
 from flows.contracts.program import Dest, Post
 from rtl.banks import ColumnWrite
-from rtl.cluster import ROW_SUM_BITS
 from rtl.delay import DelayLine, delayed
 from rtl.flow import Flow, TableWrite, lanes
 from rtl.gelu import Gelu

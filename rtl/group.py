@@ -5,9 +5,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from flows.contracts.hardware import BLOCK, WORD_BITS, HardwareConfig
+from flows.contracts.numerics import ROW_SUM_BITS
 from flows.contracts.program import Drop
 from rtl.banks import ColumnWrite
-from rtl.cluster import ROW_SUM_BITS, Cluster, operand_layout
+from rtl.cluster import Cluster, operand_layout
 from rtl.decoder import BlockLoad, WordWrite
 from rtl.delay import delayed
 from rtl.drain import Drain, recip_layout
