@@ -20,6 +20,11 @@ sim_flags = --model $(MODEL) $(strip \
   $(if $(LAYERS),--layers $(LAYERS)) \
   $(if $(filter-out 0,$(TRACE)),--trace) \
   $(if $(REPORT),--report "$(REPORT)"))
+bench_flags = $(strip \
+  $(if $(MODELS),--models $(MODELS),$(if $(filter file,$(origin MODEL)),,--model $(MODEL))) \
+  $(if $(filter-out 0,$(SIMULATE)),--simulate) \
+  $(if $(filter-out 0,$(QUICK)),--quick) \
+  $(if $(REPORT),--report "$(REPORT)"))
 verilog_flags = $(strip $(if $(CLUSTERS),--clusters $(CLUSTERS)) $(if $(GROUPS),--groups $(GROUPS)) $(if $(OUT),--out "$(OUT)"))
 
 # Two threads that spin for work take both cores of a small machine.
@@ -28,7 +33,7 @@ export GOMP_SPINCOUNT := 0
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test test-all verilog bench lint clean
+.PHONY: help setup sim test test-all verilog bench bench-check bench-baseline lint clean
 
 help: ## Show this list
 	@echo "make sim MODEL=deit_t [IMAGE=photo.jpg WEIGHTS=file KEEP_BLOCKS=.5 KEEP_TOKENS=.7 CLUSTERS=4 GROUPS=1 LAYERS=0..2 TRACE=1 REPORT=file]"
@@ -44,8 +49,14 @@ sim: setup ## Run a network on the simulated accelerator and compare every integ
 verilog: setup ## Generate the accelerator as Verilog [CLUSTERS= GROUPS= OUT=folder]
 	@$(BIN)/sievit verilog $(verilog_flags)
 
-bench: setup ## Schedule quality and expected cycles over sparsities and array sizes [REPORT=]
-	@$(BIN)/sievit bench --model $(MODEL) $(if $(REPORT),--report "$(REPORT)")
+bench: setup ## Cycles, utilization and speed over models, sparsities and array sizes [MODELS= SIMULATE=1 QUICK=1 REPORT=]
+	@$(BIN)/sievit bench $(bench_flags)
+
+bench-check: setup ## Fail when a ratio of the benchmark is more than 2 % worse than the baseline [MODELS= REPORT=]
+	@$(BIN)/sievit bench --check $(bench_flags)
+
+bench-baseline: setup ## Record the benchmark's ratios as the new baseline [MODELS=]
+	@$(BIN)/sievit bench --record $(bench_flags)
 
 test: setup ## Run the tests that take less than about half a minute each
 	@$(BIN)/python -m pytest -q -n 2 -m "not slow"

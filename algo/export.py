@@ -72,6 +72,7 @@ def export(
     calibration: Path | str | None = None,
     calibration_images: int | None = None,
     seed: int = 0,
+    synthetic: bool = False,
     block: int | tuple[int, int] = BLOCK,
     settings: Settings | None = None,
     progress: Progress | None = None,
@@ -93,6 +94,7 @@ def export(
     calibration : data pack or folder of images; None takes crops of the photographs in scikit-image
     calibration_images : at most that many of them
     seed : for synthetic weights and the choice of calibration images
+    synthetic : make weights up even where trained ones are to be had
     block : edge, or rows and columns, of a pruning block; multiples of 16
     settings : how ranges become scales
     progress : called with the name of a stage and the finished share of it
@@ -110,7 +112,8 @@ def export(
         prepared, pixels = _prepare(
             model_name, weights=weights, keep_blocks=keep_blocks, keep_tokens=keep_tokens, drop_layers=drop_layers,
             drop_mode=drop_mode, threshold=threshold, balanced=balanced, keep_neurons=keep_neurons,
-            calibration=calibration, calibration_images=calibration_images, seed=seed, block=block, progress=progress)
+            calibration=calibration, calibration_images=calibration_images, seed=seed,
+            synthetic=synthetic, block=block, progress=progress)
         report = progress or (lambda stage, share: None)
         statistics = collect(prepared.model, pixels, prepared.mean, prepared.std, prepared.drops,
                              lambda share: report("calibrate", share))
@@ -148,12 +151,13 @@ def _prepare(
     calibration: Path | str | None = None,
     calibration_images: int | None = None,
     seed: int = 0,
+    synthetic: bool = False,
     block: int | tuple[int, int] = BLOCK,
     progress: Progress | None = None,
 ) -> tuple[Prepared, np.ndarray]:
     report = progress or (lambda stage, share: None)
     report("weights", 0.0)
-    state, origin = load_weights(model_name, weights, seed)
+    state, origin = load_weights(model_name, weights, seed, synthetic=synthetic)
     report("prune", 0.0)
     state = prune_neurons(state, keep_neurons)
     edges = (block, block) if isinstance(block, int) else block

@@ -17,7 +17,7 @@ from torch import Tensor
 from algo.models import ModelSpec, build_model, model_spec
 from algo.synthetic import synthetic_state
 from algo.timm_compat import timm
-from flows.contracts.errors import WeightsError
+from flows.contracts.errors import ConfigError, WeightsError
 
 State = dict[str, Tensor]
 T = TypeVar("T")
@@ -26,7 +26,8 @@ PROBE_SECONDS = 3.0
 """How long the hub may take to answer before it counts as out of reach."""
 
 
-def load_weights(model_name: str, file: Path | str | None = None, seed: int = 0) -> tuple[State, str]:
+def load_weights(model_name: str, file: Path | str | None = None, seed: int = 0, *,
+                 synthetic: bool = False) -> tuple[State, str]:
     """Weights with timm names, as float32.
 
     Parameters
@@ -35,6 +36,7 @@ def load_weights(model_name: str, file: Path | str | None = None, seed: int = 0)
     file : ``.safetensors``, or ``.pth`` with a state dict (also below ``"model"`` or ``"state_dict"``); None takes
         timm's pretrained weights if the hub or its cache has them, else synthetic weights
     seed : for synthetic weights
+    synthetic : make weights up even where trained ones are to be had: the same everywhere, online or not
 
     Returns
     -------
@@ -45,9 +47,13 @@ def load_weights(model_name: str, file: Path | str | None = None, seed: int = 0)
     WeightsError
         When ``file`` is missing, truncated, no weights file, or does not fit the model (names the first tensor).
     ConfigError
-        When the model is unknown or not supported.
+        When the model is unknown or not supported, or for ``file`` together with ``synthetic``.
     """
     spec = model_spec(model_name)
+    if synthetic:
+        if file is not None:
+            raise ConfigError(f"weights are either synthetic or those of {file}")
+        return synthetic_state(model_name, seed), f"synthetic (seed {seed})"
     expected = build_model(model_name).state_dict()
     if file is not None:
         path = Path(file)

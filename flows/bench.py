@@ -2,85 +2,168 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from rich.table import Table
-
-from flows.compile import Program, config_for, estimate
+from flows import breakdown
+from flows.compile import Program, compile_program, config_for, estimate
+from flows.compile.schedule import schedule
+from flows.contracts.artifact import SparseVit
 from flows.contracts.hardware import HardwareConfig
+from flows.golden_speed import golden_images_per_second
 from flows.sim_flow import ExportOptions, SimOptions, obtain_artifact, obtain_program, simulate_network
 from flows.sim_report import report_of
+from rtl.packed import array_slices
+from sim.accelerator import MemoryOptions
 
-ARRAYS = ((1, 1), (2, 1), (4, 1), (4, 2), (4, 4))
-"""Clusters and token groups."""
+
+@dataclass(frozen=True)
+class Array:
+    """A size of the accelerator.
+
+    Attributes
+    ----------
+    clusters, groups : MAC clusters of a token group, and token groups
+    hardware : further fields of :class:`HardwareConfig`
+    memory : behaviour of the memory, for the cycle model and the simulation
+    """
+
+    clusters: int
+    groups: int = 1
+    hardware: Mapping[str, Any] = field(default_factory=dict)
+    memory: MemoryOptions = field(default_factory=MemoryOptions)
+
+
+ARRAYS = (Array(1), Array(2), Array(4), Array(4, 2), Array(4, 4))
 SPARSITIES = ((1.0, 1.0), (0.5, 0.7))
 """Share of blocks kept, share of tokens kept at every drop."""
+MULTIPLIER = "dsp48e2"
+"""How the arrays are built when their DSP slices are counted: two MACs in a slice. Cycles do not depend on it, and the
+simulation takes the plain form, which is the faster one."""
+COMPARED_IMAGES = 3
+"""Images over which the golden model's speed is measured."""
+
+Report = Callable[[str, float], None]
 
 
-def bench_rows(model: str, *, simulate: bool = False, arrays: Sequence[tuple[int, int]] = ARRAYS,
-               report: Callable[[str, float], None] | None = None) -> list[dict[str, Any]]:
-    """One row per sparsity and array size.
+@dataclass(frozen=True)
+class BenchOptions:
+    """What to measure.
+
+    Attributes
+    ----------
+    models : registered names
+    simulate : run the RTL, and compare it with the golden model
+    quick : leave out what takes long and depends on the machine: compile time and the golden model's speed
+    synthetic : weights made up from seed 0, whether or not trained ones are at hand
+    arrays : sizes of the accelerator
+    sparsities : pairs of kept blocks and kept tokens
+    """
+
+    models: Sequence[str] = ("deit_t",)
+    simulate: bool = False
+    quick: bool = False
+    synthetic: bool = False
+    arrays: Sequence[Array] = ARRAYS
+    sparsities: Sequence[tuple[float, float]] = SPARSITIES
+
+
+def array_dsps(config: HardwareConfig) -> int:
+    """DSP slices of all clusters' arrays (post-processing has more) as ``config.multiplier`` builds them."""
+    return config.clusters * config.groups * array_slices(config.multiplier)
+
+
+def bench_rows(options: BenchOptions, report: Report | None = None) -> list[dict[str, Any]]:
+    """One row per model, sparsity and array.
 
     ``cycles`` are those of the RTL when it is run (``"source": "rtl"``), else of the cycle model (``"model"``).
-    ``utilization`` is useful MACs (kept blocks, alive tokens, no padding) over what the array could do in that time.
+    ``utilization`` is useful MACs (kept blocks, alive tokens, no padding) over what the array could do in that time,
+    ``useful_macs_per_dsp_cycle`` the same per DSP slice of the array (of packed clusters; 2 is the most),
+    ``outside_slot_share`` the share of cycles in which no token is streamed. What was not measured is None.
 
     Parameters
     ----------
-    model : registered name
-    simulate : run the RTL, and compare it with the golden model
-    arrays : clusters and token groups
+    options : what to measure
     report : called with a stage name and the finished share
+
+    Raises
+    ------
+    SievitError
+        For unknown models, and when a simulation fails.
     """
-    rows = []
-    for keep_blocks, keep_tokens in SPARSITIES:
-        options = ExportOptions(model=model, keep_blocks=keep_blocks, keep_tokens=keep_tokens)
-        artifact = obtain_artifact(SimOptions(export=options))
-        for index, (clusters, groups) in enumerate(arrays):
-            config = config_for(artifact, clusters=clusters, groups=groups)
-            row = {"model": model, "weights": artifact.weights, "keep_blocks": keep_blocks, "keep_tokens": keep_tokens,
-                   "clusters": clusters, "groups": groups, **_model_row(obtain_program(artifact, config), config)}
-            if simulate:
-                row |= _rtl_row(SimOptions(export=options, clusters=clusters, hardware={"groups": groups}))
-            rows.append(row | _ratios(row))
-            if report is not None:
-                report(f"blocks {keep_blocks:g}, tokens {keep_tokens:g}", (index + 1) / len(arrays))
-    return rows
+    return [row for model in options.models for sparsity in options.sparsities
+            for row in _rows_of(model, sparsity, options, report or (lambda stage, share: None))]
 
 
-def _model_row(program: Program, config: HardwareConfig) -> dict[str, Any]:
-    totals = program.manifest["totals"]
-    model = estimate(program.stream, config)
+def _rows_of(model: str, sparsity: tuple[float, float], options: BenchOptions, report: Report
+             ) -> Iterator[dict[str, Any]]:
+    keep_blocks, keep_tokens = sparsity
+    stage, count = f"{model} {keep_blocks:g}/{keep_tokens:g}", len(options.arrays)
+    report(stage, 0.0)
+    export = ExportOptions(model=model, keep_blocks=keep_blocks, keep_tokens=keep_tokens, synthetic=options.synthetic)
+    artifact = obtain_artifact(SimOptions(export=export))
+    speed = None if options.quick else golden_images_per_second(artifact, COMPARED_IMAGES)
+    for index, array in enumerate(options.arrays):
+        config = config_for(artifact, clusters=array.clusters, **{"groups": array.groups, **array.hardware})
+        program, seconds = _program(artifact, config, quick=options.quick)
+        row = {"model": model, "weights": artifact.weights, "keep_blocks": keep_blocks, "keep_tokens": keep_tokens,
+               **_hardware_row(config, array), **_model_row(program, config, array), "compile_seconds": seconds,
+               "golden_images_per_second": speed}
+        if options.simulate:
+            row |= _rtl_row(_simulation(export, array),
+                            lambda share, index=index: report(stage, (index + share) / count))
+        yield row | _ratios(row)
+        report(stage, (index + 1) / count)
+
+
+def _program(artifact: SparseVit, config: HardwareConfig, *, quick: bool) -> tuple[Program, float | None]:
+    """The program, and the seconds that compiling it takes: really compiled, nothing kept from before."""
+    if quick:
+        return obtain_program(artifact, config), None
+    schedule.cache_clear()
+    begin = time.perf_counter()
+    program = compile_program(artifact, config)
+    return program, time.perf_counter() - begin
+
+
+def _hardware_row(config: HardwareConfig, array: Array) -> dict[str, Any]:
+    packed = config.replace(multiplier=MULTIPLIER)
+    return {"clusters": config.clusters, "groups": config.groups, "hardware": dict(array.hardware),
+            "peak_macs_per_cycle": config.macs_per_cycle, "array_dsps": array_dsps(packed),
+            "multiplier": packed.multiplier, "clock_mhz": config.clock_mhz,
+            "memory_bytes_per_cycle": array.memory.bandwidth, "memory_latency": array.memory.latency}
+
+
+def _model_row(program: Program, config: HardwareConfig, array: Array) -> dict[str, Any]:
+    names = ("slots", "wait_slots", "lower_bound_slots", "lower_bound_cycles", "useful_macs")
+    model = estimate(program.stream, config, bytes_per_cycle=array.memory.bandwidth or config.bus_bits / 8,
+                     latency=array.memory.latency)
     return {"source": "model", "cycles": model.total, "stall_cycles": sum(model.stalls.values()),
-            "expected_cycles": model.total, "slots": totals["slots"], "lower_bound_slots": totals["lower_bound_slots"],
-            "lower_bound_cycles": totals["lower_bound_cycles"], "useful_macs": totals["useful_macs"],
-            "peak_macs_per_cycle": config.macs_per_cycle, "clock_mhz": config.clock_mhz}
+            "expected_cycles": model.total, **{name: program.manifest["totals"][name] for name in names},
+            "breakdown": breakdown.estimated(model), "bit_exact": None, "simulation_seconds": None,
+            "simulated_cycles_per_second": None}
 
 
-def _rtl_row(options: SimOptions) -> dict[str, Any]:
-    measured = report_of(simulate_network(options))
+def _simulation(export: ExportOptions, array: Array) -> SimOptions:
+    return SimOptions(export=export, clusters=array.clusters, hardware={"groups": array.groups, **array.hardware},
+                      memory=array.memory)
+
+
+def _rtl_row(options: SimOptions, share: Callable[[float], None]) -> dict[str, Any]:
+    measured = report_of(simulate_network(options, lambda stage, part: share(part if stage == "simulate" else 0.0)))
     names = ("cycles", "stall_cycles", "bit_exact", "simulation_seconds")
     return {"source": "rtl", **{name: measured[name] for name in names},
+            "breakdown": measured["breakdown"]["cycles"],
             "simulated_cycles_per_second": measured["cycles"] / measured["simulation_seconds"]}
 
 
 def _ratios(row: dict[str, Any]) -> dict[str, float]:
     return {"utilization": row["useful_macs"] / (row["cycles"] * row["peak_macs_per_cycle"]),
+            "useful_macs_per_dsp_cycle": row["useful_macs"] / (row["cycles"] * row["array_dsps"]),
             "cycles_over_lower_bound": row["cycles"] / row["lower_bound_cycles"],
-            "slots_over_lower_bound": row["slots"] / row["lower_bound_slots"],
+            "slots_over_lower_bound": (row["slots"] + row["wait_slots"]) / row["lower_bound_slots"],
+            "stall_share": row["stall_cycles"] / row["cycles"],
+            "outside_slot_share": breakdown.outside_slots(row["breakdown"]),
             "milliseconds": row["cycles"] / row["clock_mhz"] / 1000}
-
-
-def bench_table(model: str, rows: list[dict[str, Any]]) -> Table:
-    """Rows for the screen."""
-    table = Table(title=f"{model} (memory: 32 bytes a cycle, 100 cycles latency)")
-    for heading in ("blocks", "tokens", "clusters x groups", "MACs/cycle", "slots/bound", "cycles", "cycles/bound",
-                    "useful/peak", "ms at target clock", "source"):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        exact = {True: ", bit exact", False: ", NOT EXACT"}.get(row.get("bit_exact"), "")  # type: ignore[arg-type]
-        table.add_row(f"{row['keep_blocks']:g}", f"{row['keep_tokens']:g}", f"{row['clusters']} x {row['groups']}",
-                      str(row["peak_macs_per_cycle"]), f"{row['slots_over_lower_bound']:.3f}", f"{row['cycles']:,}",
-                      f"{row['cycles_over_lower_bound']:.3f}", f"{100 * row['utilization']:.1f} %",
-                      f"{row['milliseconds']:.3f}", row["source"] + exact)
-    return table

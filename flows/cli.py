@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -221,26 +221,84 @@ def evaluate(
 
 @app.command()
 def bench(
-    model: Model = "deit_t",
+    model: Annotated[str | None, typer.Option(help="One model. Default: deit_t.")] = None,
+    models: Annotated[str | None, typer.Option(help="Several models, as deit_t,deit_s.")] = None,
     simulate: Annotated[bool, typer.Option("--simulate", help="Run every row on the simulated RTL.")] = False,
-    report: Annotated[Path | None, typer.Option(help="Also write the rows as JSON.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out compile times and golden model's speed.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Compare the ratios with the baseline; exit 1 when one is "
+                                                        "worse by more than 2 %. Synthetic weights, --quick.")] = False,
+    record: Annotated[bool, typer.Option("--record", help="Write the ratios as the new baseline. Synthetic weights, "
+                                                          "--quick.")] = False,
+    baseline: Annotated[Path | None, typer.Option(help="Another baseline file.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Also write rows and published figures as JSON.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Schedule quality and expected cycles, dense and pruned, over array sizes."""
+    """Schedule quality, cycles and utilization, dense and pruned, over array sizes, beside published figures."""
     with _errors():
-        from flows.bench import bench_rows, bench_table
+        from flows.bench import BenchOptions, bench_rows
+        from flows.bench_check import BASELINE, load_baseline, models_in
+        from flows.bench_check import record as record_baseline
+        from flows.published import load_published
         from flows.sim_flow import write_json
 
+        if check and record:
+            raise ConfigError("--check and --record exclude each other")
+        file = baseline or BASELINE
+        before = load_baseline(file) if check else []
+        options = BenchOptions(models=_models(model, models) or models_in(before) or ("deit_t",), simulate=simulate,
+                               quick=quick or check or record, synthetic=check or record)
+        systems = load_published()
         with _progress(quiet=as_json) as show:
-            rows = bench_rows(model, simulate=simulate, report=show)
+            rows = bench_rows(options, show)
+        content = {"rows": rows, "published": [system.as_dict() for system in systems]}
         if report is not None:
-            write_json(report, {"rows": rows})
+            write_json(report, content)
+        if record:
+            record_baseline(rows, file)
+            messages.print(f"recorded {len(rows)} rows in {file}", markup=False, highlight=False, soft_wrap=True)
         if as_json:
-            _print_json(rows)
+            _print_json(content)
         else:
-            screen.print(bench_table(model, rows))
-        if any(row.get("bit_exact") is False for row in rows):
+            _show_bench(rows, [] if check or record else systems)
+        if any(row["bit_exact"] is False for row in rows):
             raise typer.Exit(EXIT_MISMATCH)
+        if check:
+            _judge(rows, before)
+
+
+def _models(model: str | None, models: str | None) -> tuple[str, ...]:
+    if model and models:
+        raise ConfigError("give --model or --models, not both")
+    names = tuple(name.strip() for name in (models or model or "").split(",") if name.strip())
+    if (models or model) and len(set(names)) != len(names):
+        raise ConfigError(f"--models names a model twice: {models}")
+    return names
+
+
+def _show_bench(rows: list[dict[str, Any]], systems: Sequence[Any]) -> None:
+    from flows.bench_table import bench_tables, published_table
+
+    for table in [*bench_tables(rows), *([published_table(systems)] if systems else [])]:
+        screen.print(table)
+    for text in sorted({f"{row['model']}: weights {row['weights']}" for row in rows}):
+        screen.print(escape(text))
+
+
+def _judge(rows: list[dict[str, Any]], before: list[dict[str, Any]]) -> None:
+    """Print the verdict of the check; exit 1 when something is worse."""
+    from flows.bench_check import RECORD
+    from flows.bench_check import check as check_rows
+
+    verdict = check_rows(rows, before)
+    for line in verdict.worse:
+        messages.print(f"worse: {line}", markup=False, highlight=False, soft_wrap=True)
+    if verdict.worse:
+        raise typer.Exit(EXIT_MISMATCH)
+    for line in verdict.better:
+        messages.print(f"better: {line}", markup=False, highlight=False, soft_wrap=True)
+    note = f"; improved; run {RECORD} to record" if verdict.better else ""
+    messages.print(f"bench check: {verdict.rows} rows are no more than 2 % worse than the baseline{note}",
+                   highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -57,6 +57,7 @@ class ExportOptions:
     keep_neurons: float = 1.0
     calibration: Path | None = None
     seed: int = 0
+    synthetic: bool = False
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments for ``export``; what is not given keeps its default."""

@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Group
 from rich.table import Table
 
+from flows import breakdown
 from flows.contracts.artifact import SparseVit
 from flows.contracts.hardware import BLOCK, ceil_div
 from flows.sim_flow import Outcome
@@ -44,6 +45,7 @@ def report_of(outcome: Outcome) -> dict[str, Any]:
         "utilization": macs / (config.macs_per_cycle * run.cycles),
         "stall_cycles": sum(stalls.values()),
         "stalls": stalls,
+        "breakdown": breakdown.report(breakdown.measured(run.records, run.cycles, outcome.estimate)),
         "steps": step_rows(outcome),
         "tokens": [outcome.artifact.tokens, *outcome.golden.tokens],
         "top5": best_classes(outcome.artifact, run.logits),
@@ -119,7 +121,8 @@ def tokens_in(step: str, golden: Result, artifact: SparseVit) -> int:
 
 def tables(outcome: Outcome, report: dict[str, Any]) -> Group:
     """What ``sievit sim`` prints."""
-    return Group(_classes(outcome, report), _figures(outcome, report))
+    return Group(_classes(outcome, report), _figures(outcome, report),
+                 breakdown.breakdown_table(report["breakdown"]["cycles"]))
 
 
 def _classes(outcome: Outcome, report: dict[str, Any]) -> Table:

@@ -15,7 +15,7 @@ from amaranth.lib.wiring import In, Out
 
 from flows.contracts.hardware import BLOCK
 
-__all__ = ["PACKINGS", "PackedDotProduct", "Packing", "pack_weights", "separate"]
+__all__ = ["PACKINGS", "PackedDotProduct", "Packing", "array_slices", "pack_weights", "separate"]
 
 WEIGHT_BITS = 8
 MAX_WEIGHT = 127
@@ -85,6 +85,17 @@ def separate(total: Value, packing: Packing) -> tuple[Value, Value]:
     return Cat(total[:sign], ~total[sign]).as_signed(), total[packing.spacing:].as_signed()
 
 
+def array_slices(multiplier: str) -> int:
+    """DSP slices of the array of a cluster of 256 MACs: one per multiplier, or one per two MACs when they are packed.
+
+    Parameters
+    ----------
+    multiplier : as in :class:`flows.contracts.hardware.HardwareConfig`
+    """
+    packed = multiplier.upper() in PACKINGS
+    return BLOCK * BLOCK // (PackedDotProduct.OUTPUTS if packed else 1)
+
+
 class PackedDotProduct(wiring.Component):
     """Two dot products of 16 weights each with the same 16 activations, in 16 DSP slices.
 
@@ -132,6 +143,8 @@ class PackedDotProduct(wiring.Component):
     """
 
     LATENCY = 5
+    OUTPUTS = 2
+    """Dot products: every slice makes a product of each."""
 
     a: In(OPERAND_BITS * BLOCK)
     w0: In(WEIGHT_BITS * BLOCK)

@@ -15,7 +15,7 @@ import numpy as np
 from flows.contracts.errors import MismatchError
 from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
 from flows.contracts.numerics import SCORE_MASKED
-from sim.probes import PROBES, START_UNIT, UNITS, lanes_of
+from sim.probes import PROBES, SLOT_UNIT, START_UNIT, UNITS, lanes_of
 
 _BLOCK_STEP = re.compile(r"block(\d+)\.(qkv|score|context|proj|fc1|fc2)(?:\.(\d+))?$")
 
@@ -152,7 +152,7 @@ def compare(checkpoints: Mapping[str, np.ndarray], records: np.ndarray, steps: S
     """
     if len(records) and int(records["step"].max()) >= len(steps):
         raise MismatchError(f"a record has step {int(records['step'].max())}, the program has {len(steps)} steps")
-    records = records[records["unit"] != START_UNIT]
+    records = records[~np.isin(records["unit"], (START_UNIT, SLOT_UNIT))]
     if len(records) and int(records["unit"].max()) >= len(PROBES):
         raise MismatchError(f"a record has unit {int(records['unit'].max())}, there are {len(PROBES)} units")
     key = records["step"].astype(np.int64) * len(PROBES) + records["unit"]

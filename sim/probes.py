@@ -74,8 +74,21 @@ PROBES: tuple[Probe, ...] = (
 STEP_START = Probe("T", "step start", f"{GROUP}.drain.started", "32'd0", "32'd0", "256'd0")
 """Marks the cycle in which a step starts; not an output, so it is no part of :data:`PROBES`."""
 
+STALLS = ("memory", "load", "barrier", "column", "select")
+"""Causes of the stall counters, in the order of the registers."""
+
+SLOT_START = Probe("G", "slot start", "dut.top.core.take", "32'd0", "32'd0",
+                   "{{" + ", ".join(f"dut.top.control.stall_{name}" for name in reversed(STALLS)) + "}}")
+"""Marks the cycle before the first row of a slot; ``data`` holds the stall counters, 32 bits each."""
+
+MARKERS = (STEP_START, SLOT_START)
+"""Events of the schedule; they follow :data:`PROBES` in the numbering of units."""
+
 START_UNIT = len(PROBES)
 """``unit`` of :data:`STEP_START` records."""
+
+SLOT_UNIT = START_UNIT + 1
+"""``unit`` of :data:`SLOT_START` records."""
 
 UNITS = {probe.unit: index for index, probe in enumerate(PROBES)}
 
@@ -96,9 +109,9 @@ def render_testbench(bus_bits: int, groups: int = 1, step: str = STEP) -> Source
                "valid": probe.valid.format(group=group), "column": probe.column.format(group=group),
                "token": f"{groups} * 32'({probe.token.format(group=group)}) + {group}",
                "data": probe.data.format(group=group)}
-              for unit, probe in enumerate((*PROBES, STEP_START))
-              # Steps start in all groups at once.
-              for group in range(1 if probe is STEP_START else groups)]
+              for unit, probe in enumerate((*PROBES, *MARKERS))
+              # Steps and slots start in all groups at once.
+              for group in range(1 if probe in MARKERS else groups)]
     return Source("tb.sv", text.render(bus_bits=bus_bits, points=points, step=step))
 
 
@@ -121,6 +134,11 @@ def read_records(path: Path | str) -> np.ndarray:
     if path.stat().st_size % RECORD.itemsize:
         raise SimulationError(f"{path} ends within a record; the simulation was cut short")
     return np.fromfile(path, RECORD)
+
+
+def stalls_of(records: np.ndarray) -> np.ndarray:
+    """Stall counters of :data:`SLOT_START` records by cause: int64 ``(records, 5)``."""
+    return np.ascontiguousarray(records["data"]).view("<u4")[:, :len(STALLS)].astype(np.int64)
 
 
 def lanes_of(records: np.ndarray, lane: str) -> np.ndarray:

@@ -24,21 +24,31 @@ from flows.contracts.timing import Timing
 
 @dataclass
 class StepCycles:
-    """Cycles of one step, from the end of the one before, and the part spent waiting between slots, by cause."""
+    """Cycles of one step, from the end of the one before, and the part spent waiting between slots, by cause.
+
+    ``streamed`` are cycles in which a slot streams rows, ``short`` those by which slots are longer than their rows.
+    """
 
     index: int
     tokens: int
     slots: int = 0
     cycles: int = 0
+    streamed: int = 0
+    short: int = 0
     stalls: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("load", "barrier", "column", "select"), 0))
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Result of the cycle model: all cycles from start to done, and those of each step."""
+    """Result of the cycle model: all cycles from start to done, and those of each step.
+
+    ``fill`` are the cycles before the first slot; the step's stalls count them under ``fill_cause``.
+    """
 
     total: int
     steps: tuple[StepCycles, ...]
+    fill: int = 0
+    fill_cause: str = "load"
 
     @property
     def stalls(self) -> dict[str, int]:
@@ -92,6 +102,7 @@ class _Model:
         self.last_drain = 0
         self.steps: list[StepCycles] = []
         self.drained = 0
+        self.fill, self.fill_cause = 0, "load"
         self.reader: Reader | None = None
 
     def take(self, packet: Packet) -> None:
@@ -112,7 +123,8 @@ class _Model:
         self._close_step()
         bursts = ceil_div(self.drained, self.timing.output_burst_words)
         output = self.drained * self.timing.output_word + bursts * max(self.latency + self.timing.output_burst, 4)
-        return Estimate(self.slot_end + self.timing.finish + output, tuple(self.steps))
+        return Estimate(self.slot_end + self.timing.finish + output, tuple(self.steps),
+                        self.fill, self.fill_cause)
 
     def _read(self, position: int, words: int, cost: int = 1) -> None:
         assert self.reader is not None
@@ -191,6 +203,8 @@ class _Model:
         cause = max(causes, key=causes.__getitem__)
         start = max(self.slot_end, causes[cause])
         step = self.steps[-1]
+        if self.slot_start < 0:
+            self.fill, self.fill_cause = start, cause
         step.stalls[cause] += start - self.slot_end
         step.slots += 1
         self.drained += packet.fields["drain"]
@@ -200,7 +214,10 @@ class _Model:
         if packet.fields["drain"]:
             context = self.fields["post"] == Post.CONTEXT
             self.parameters_free = start + self.timing.param_gap + self._exp() + (self.timing.divide if context else 0)
-        self.slot_end = start + max(self.config.slot_rows(self.tokens, drops=drops), self.timing.min_slot)
+        rows = self.config.slot_rows(self.tokens, drops=drops)
+        self.slot_end = start + max(rows, self.timing.min_slot)
+        step.streamed += rows
+        step.short += self.slot_end - start - rows
 
     @property
     def rows(self) -> int:

@@ -113,6 +113,12 @@ def test_array_takes_half_the_slices(dsp: str, tmp_path: Path) -> None:
     design = synthesize(to_verilog(Array(dsp), "top"), FAMILY[dsp], tmp_path)
     slices = {cell: count for cell, count in design["num_cells_by_type"].items() if cell.startswith("DSP48")}
     assert slices == {dsp: BLOCK * BLOCK // 2}
+    assert packed.array_slices(dsp.lower()) == slices[dsp]
+
+
+def test_slices_of_an_array() -> None:
+    """What the bench divides by."""
+    assert [packed.array_slices(name) for name in ("plain", "dsp48e2", "dsp48e1")] == [256, 128, 128]
 
 
 def test_pairs_live_inside_the_slices(tmp_path: Path) -> None:
