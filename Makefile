@@ -38,7 +38,7 @@ export PATH := $(BIN):$(PATH)
 help: ## Show this list
 	@echo "make sim MODEL=deit_t [IMAGE=photo.jpg WEIGHTS=file KEEP_BLOCKS=.5 KEEP_TOKENS=.7 CLUSTERS=4 GROUPS=1 LAYERS=0..2 TRACE=1 REPORT=file]"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
-	  printf '%-18s %s\n' "$$name" "$$text"; done
+	  printf '%-22s %s\n' "$$name" "$$text"; done
 	@echo "Each is a thin wrapper of the command 'sievit' in $(VENV)/bin; see 'sievit --help'."
 
 setup: $(VENV)/.installed ## Install everything into .venv

@@ -24,9 +24,9 @@ def published_table(systems: Sequence[System]) -> Table:
     table = Table(title="published figures", box=SIMPLE_HEAD, padding=(0, 0, 0, 1), caption_justify="left",
                   caption="* computed here from published figures, ~ not verified; formulas and full sources: "
                           "flows/published.yaml, or --json")
-    for heading in ("system", "model", "precision", "platform"):
-        table.add_column(heading)
-    for heading in ("MHz", "DSPs", "GOPS", "GOPS/\nDSP", "MACs/\nDSP cycle", "useful/\npeak", "images/s"):
+    for heading in ("system", "model", "type", "platform"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("MHz", "DSPs", "GOPS", "GOPS/\nDSP", "MACs/DSP\ncycle", "useful/\npeak", "images\n/s"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("source")
     for system in systems:
@@ -35,9 +35,8 @@ def published_table(systems: Sequence[System]) -> Table:
     return table
 
 
-_FIGURES = (("clock_mhz", "{:g}"), ("dsps", "{:,}"), ("gops", "{:,.4g}"),
-            ("gops_per_dsp", "{:.3f}"), ("macs_per_dsp_cycle", "{:.2f}"),
-            ("utilization", "{:.1%}"), ("images_per_second", "{:,.4g}"))
+_FIGURES = (("clock_mhz", "{:g}"), ("dsps", "{:,}"), ("gops", "{:.4g}"), ("gops_per_dsp", "{:.3f}"),
+            ("macs_per_dsp_cycle", "{:.2f}"), ("utilization", "{:.1%}"), ("images_per_second", "{:.4g}"))
 
 _SPEEDS = (("compile_seconds", "compile s", "{:.2f}"), ("golden_images_per_second", "golden images/s", "{:.1f}"),
            ("simulated_cycles_per_second", "simulated cycles/s", "{:,.0f}"))
@@ -47,7 +46,7 @@ def _figure(system: System, name: str, form: str) -> str:
     value = getattr(system, name)
     if value is None:
         return ""
-    text = "{:,.0f}".format(value) if form == "{:,.4g}" and value >= 1000 else form.format(value)  # noqa: UP032
+    text = f"{value:,.0f}" if value >= 1000 else form.format(value)
     return ("~" if name in system.unverified else "") + text + ("*" if name in system.derived else "")
 
 
@@ -58,7 +57,7 @@ def _design(rows: Sequence[dict[str, Any]]) -> Table:
     table = Table(title=f"memory: {' or '.join(memory)}; ms at the target clock, not placed and routed",
                   box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
     _name_columns(table)
-    for heading in ("MACs/\ncycle", "slots/\nbound", "cycles", "cycles/\nbound", "useful/\npeak", "MACs/\nDSP cycle",
+    for heading in ("MACs/\ncycle", "slots/\nbound", "cycles", "cycles/\nbound", "useful/\npeak", "MACs/DSP\ncycle",
                     "stalls", "outside\nslots", "ms"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("RTL" if simulated else "")

@@ -30,10 +30,10 @@ def estimated(model: Estimate) -> dict[str, int]:
 
     The model does not tell waiting for the stream from waiting for blocks: both are ``load``.
     """
-    stalls = dict(model.stalls)
-    stalls[model.fill_cause] -= model.fill
+    stalls = {cause: count - model.fill[cause] for cause, count in model.stalls.items()}
+    fill = sum(model.fill.values())
     streamed, short = sum(step.streamed for step in model.steps), sum(step.short for step in model.steps)
-    return _complete({"slots": streamed, "short_slots": short, "first_fill": model.fill, **stalls}, model.total)
+    return _complete({"slots": streamed, "short_slots": short, "first_fill": fill, **stalls}, model.total)
 
 
 def measured(records: np.ndarray, cycles: int, model: Estimate) -> dict[str, int]:

@@ -42,13 +42,12 @@ class StepCycles:
 class Estimate:
     """Result of the cycle model: all cycles from start to done, and those of each step.
 
-    ``fill`` are the cycles before the first slot; the step's stalls count them under ``fill_cause``.
+    ``fill`` is the part of the stalls before the first slot, by cause.
     """
 
     total: int
     steps: tuple[StepCycles, ...]
-    fill: int = 0
-    fill_cause: str = "load"
+    fill: Mapping[str, int]
 
     @property
     def stalls(self) -> dict[str, int]:
@@ -102,7 +101,7 @@ class _Model:
         self.last_drain = 0
         self.steps: list[StepCycles] = []
         self.drained = 0
-        self.fill, self.fill_cause = 0, "load"
+        self.fill: dict[str, int] = {}
         self.reader: Reader | None = None
 
     def take(self, packet: Packet) -> None:
@@ -124,7 +123,7 @@ class _Model:
         bursts = ceil_div(self.drained, self.timing.output_burst_words)
         output = self.drained * self.timing.output_word + bursts * max(self.latency + self.timing.output_burst, 4)
         return Estimate(self.slot_end + self.timing.finish + output, tuple(self.steps),
-                        self.fill, self.fill_cause)
+                        self.fill)
 
     def _read(self, position: int, words: int, cost: int = 1) -> None:
         assert self.reader is not None
@@ -196,16 +195,18 @@ class _Model:
         return self.timing.exp if self.running.get("source") == Source.S else 0
 
     def _start(self, packet: Packet) -> None:
-        causes = {"load": self.decoder + self.timing.ready,
-                  "barrier": self.begin if self.first else 0,
+        # In the order in which the hardware waits, and counts, when there are several causes.
+        barrier = self.begin + (self.timing.rsqrt if self.fields["norm"] else 0)
+        causes = {"barrier": barrier if self.first else 0,
+                  "load": self.decoder + self.timing.ready,
                   "column": self._columns_ready(packet.fields["need_columns"]),
                   "select": self._selected() if packet.fields["drain"] else 0}
-        cause = max(causes, key=causes.__getitem__)
-        start = max(self.slot_end, causes[cause])
-        step = self.steps[-1]
+        step, start = self.steps[-1], self.slot_end
+        for cause, ready in causes.items():
+            step.stalls[cause] += max(0, ready - start)
+            start = max(start, ready)
         if self.slot_start < 0:
-            self.fill, self.fill_cause = start, cause
-        step.stalls[cause] += start - self.slot_end
+            self.fill = dict(step.stalls)
         step.slots += 1
         self.drained += packet.fields["drain"]
         drops = self.fields["drop"] != Drop.NONE

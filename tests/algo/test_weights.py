@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from algo.models import build_model, model_spec
 from algo.synthetic import synthetic_state
 from algo.weights import hub_state, load_weights, within
-from flows.contracts.errors import WeightsError
+from flows.contracts.errors import ConfigError, WeightsError
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +127,13 @@ def test_weights_in_the_hub_cache_are_used(monkeypatch: pytest.MonkeyPatch, stat
 def test_time_limit() -> None:
     assert within(5, lambda: 3) == 3
     assert within(0.05, lambda: time.sleep(2)) is None
+
+
+def test_synthetic_on_demand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The hub is not even asked; a file together with it makes no sense."""
+    monkeypatch.setattr("algo.weights.hub_state", lambda spec: pytest.fail("asked the hub"))
+    loaded, origin = load_weights("deit_t", seed=4, synthetic=True)
+    assert origin == "synthetic (seed 4)"
+    assert torch.equal(loaded["head.weight"], synthetic_state("deit_t", 4)["head.weight"])
+    with pytest.raises(ConfigError, match="weights are either synthetic or those of"):
+        load_weights("deit_t", tmp_path / "w.pth", synthetic=True)

@@ -17,7 +17,8 @@ from sim.accelerator import build_accelerator
 from tests.factory import random_artifact
 
 KEYS = {"bit_exact", "checkpoints", "cycles", "lower_bound_cycles", "useful_macs", "peak_macs_per_cycle", "utilization",
-        "stall_cycles", "tokens", "top5", "golden_top5", "weights", "hardware", "wall_seconds"}
+        "stall_cycles", "tokens", "top5", "golden_top5", "weights", "hardware", "wall_seconds",
+        "breakdown"}
 
 
 @pytest.fixture(name="artifact_file", scope="module")
@@ -52,7 +53,8 @@ def test_sim_writes_a_report(artifact_file: Path) -> None:
     """A good run: exit 0, a table, and a report with every promised key."""
     result = small_sim(artifact_file, "--report", "deep/report.json")
     assert result.exit_code == 0, result.output
-    for words in ("bit exact", "useful MACs / peak", "cycles / lower bound", "tokens alive", "stall cycles", "weights"):
+    for words in ("bit exact", "useful MACs / peak", "cycles / lower bound", "tokens alive", "stall cycles", "weights",
+                  "where the cycles go", "barrier between steps"):
         assert words in result.stdout
     report = json.loads(Path("deep/report.json").read_text())
     assert set(report) >= KEYS
@@ -67,6 +69,8 @@ def test_sim_writes_a_report(artifact_file: Path) -> None:
     assert report["utilization"] == report["useful_macs"] / (512 * report["cycles"])
     assert report["stall_cycles"] == sum(report["stalls"].values())
     assert sum(step["cycles"] for step in report["steps"]) == report["cycles"]
+    assert sum(report["breakdown"]["cycles"].values()) == report["cycles"]
+    assert 0 < report["breakdown"]["outside_slot_share"] < 1
     assert [step["name"] for step in report["steps"]][0::len(report["steps"]) - 1] == ["embed", "head"]
     assert not list(Path("deep").glob("*.tmp"))
 
