@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -130,15 +131,17 @@ def _program(artifact: SparseVit, config: HardwareConfig, *, quick: bool) -> tup
 
 def _hardware_row(config: HardwareConfig, array: Array) -> dict[str, Any]:
     packed = config.replace(multiplier=MULTIPLIER)
+    rate = min(array.memory.bandwidth or math.inf, config.bus_bits / 8)
     return {"clusters": config.clusters, "groups": config.groups, "hardware": dict(array.hardware),
             "peak_macs_per_cycle": config.macs_per_cycle, "array_dsps": array_dsps(packed),
             "multiplier": packed.multiplier, "clock_mhz": config.clock_mhz,
-            "memory_bytes_per_cycle": array.memory.bandwidth, "memory_latency": array.memory.latency}
+            "stream_bits": config.stream_bits, "bus_bits": config.bus_bits,
+            "memory_bytes_per_cycle": rate, "memory_latency": array.memory.latency}
 
 
 def _model_row(program: Program, config: HardwareConfig, array: Array) -> dict[str, Any]:
     names = ("slots", "wait_slots", "lower_bound_slots", "lower_bound_cycles", "useful_macs")
-    model = estimate(program.stream, config, bytes_per_cycle=array.memory.bandwidth or config.bus_bits / 8,
+    model = estimate(program.stream, config, bytes_per_cycle=array.memory.bandwidth,
                      latency=array.memory.latency)
     return {"source": "model", "cycles": model.total, "stall_cycles": sum(model.stalls.values()),
             "expected_cycles": model.total, **{name: program.manifest["totals"][name] for name in names},

@@ -51,10 +51,11 @@ def _figure(system: System, name: str, form: str) -> str:
 
 
 def _design(rows: Sequence[dict[str, Any]]) -> Table:
-    memory = sorted({f"{row['memory_bytes_per_cycle']:g} bytes a cycle and {row['memory_latency']} cycles latency"
-                     for row in rows})
+    rates = sorted({f"{row['memory_bytes_per_cycle']:g}" for row in rows}, key=float)
+    latencies = sorted({str(row["memory_latency"]) for row in rows}, key=int)
+    memory = f"{' or '.join(rates)} bytes a cycle, latency {' or '.join(latencies)}"
     simulated = any(row["source"] == "rtl" for row in rows)
-    table = Table(title=f"memory: {' or '.join(memory)}; ms at the target clock, not placed and routed",
+    table = Table(title=f"memory: {memory}; ms at the target clock, not placed and routed",
                   box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
     _name_columns(table)
     for heading in ("MACs/\ncycle", "slots/\nbound", "cycles", "cycles/\nbound", "useful/\npeak", "MACs/DSP\ncycle",

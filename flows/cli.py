@@ -66,7 +66,7 @@ def sim(
     groups: Groups = 1,
     layers: Annotated[str | None, typer.Option(help="Run only these blocks, as 0..2 or 5.")] = None,
     latency: Annotated[int, typer.Option(help="Memory: cycles from address to data.")] = 100,
-    bandwidth: Annotated[float, typer.Option(help="Memory: bytes per cycle; 0 for no limit.")] = 32.0,
+    bandwidth: Annotated[float, typer.Option(help="Memory: bytes per cycle; 0 for the bus width.")] = 0.0,
     stall: Annotated[int, typer.Option(help="Memory: percent of cycles in which a channel pauses.")] = 0,
     trace: Annotated[bool, typer.Option("--trace", help="Write a waveform (large: use --layers).")] = False,
     report: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("report.json"),

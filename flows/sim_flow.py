@@ -164,7 +164,7 @@ def simulate_network(options: SimOptions, report: Report | None = None) -> Outco
     stages.begin("build")
     built = build_accelerator(config, trace=options.trace)
     stages.begin("simulate")
-    model = estimate(program.stream, config, bytes_per_cycle=options.memory.bandwidth or config.bus_bits / 8,
+    model = estimate(program.stream, config, bytes_per_cycle=options.memory.bandwidth,
                      latency=options.memory.latency, alive=tokens_after_drops(program, golden))
     expected = model.total
     frame = Frame(program.stream.tobytes(), image_words(program, codes).tobytes(), golden.logits.size)

@@ -51,7 +51,7 @@ def report_of(outcome: Outcome) -> dict[str, Any]:
         "top5": best_classes(outcome.artifact, run.logits),
         "golden_top5": best_classes(outcome.artifact, outcome.golden.logits),
         "hardware": {**config.to_dict(), "config_hash": f"{config.config_hash():08x}"},
-        "program_bytes": outcome.program.words * 32,
+        "program_bytes": outcome.program.stream.size,
         "registers": run.registers,
         "waveform": str(run.wave) if run.wave else None,
         "simulation_seconds": run.wall_seconds,

@@ -43,6 +43,8 @@ class Banks(wiring.Component):
         Columns of 16 channels; a multiple of ``banks``.
     banks : int
         A power of two, at least 2.
+    wide : int
+        Columns of a wide write, a power of two up to ``banks``.
     max_tokens : int
     clusters : int
         Readers.
@@ -59,8 +61,8 @@ class Banks(wiring.Component):
     data : :py:`Out(ArrayLayout(128, clusters))`
         What each reader's column holds for that token.
     write : :py:`In(ColumnWrite(columns, max_tokens))`
-    pair_write : :py:`In(ColumnWrite(columns / 2, max_tokens, 256))`
-        Writes two neighbouring columns, ``2 * column`` in the low half; wins over ``write``.
+    wide_write : :py:`In(ColumnWrite(columns / wide, max_tokens, 128 * wide))`
+        Writes neighbouring columns, ``wide * column`` lowest; wins over ``write``.
 
     Latency
     -------
@@ -75,10 +77,11 @@ class Banks(wiring.Component):
     SELECT = 2
     """Cycles from a stable ``select_column`` until ``select`` may use it."""
 
-    def __init__(self, columns: int, banks: int, max_tokens: int, clusters: int) -> None:
+    def __init__(self, columns: int, banks: int, max_tokens: int, clusters: int, wide: int = 2) -> None:
         if columns % banks:
             raise ValueError(f"columns must be a multiple of banks, not {columns} of {banks}")
         self.columns, self.banks, self.max_tokens, self.clusters = columns, banks, max_tokens, clusters
+        self.wide = wide
         super().__init__({
             "select_valid": In(clusters),
             "select_column": In(data.ArrayLayout(range(columns), clusters)),
@@ -86,7 +89,7 @@ class Banks(wiring.Component):
             "token": In(range(max_tokens + 1)),
             "data": Out(data.ArrayLayout(WORD, clusters)),
             "write": In(ColumnWrite(columns, max_tokens)),
-            "pair_write": In(ColumnWrite(columns // 2, max_tokens, 2 * WORD)),
+            "wide_write": In(ColumnWrite(columns // wide, max_tokens, wide * WORD)),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -125,18 +128,18 @@ class Banks(wiring.Component):
         return output
 
     def _write(self, m: Module, bank: int, bank_bits: int, port: memory.WritePort, depth: int) -> None:
-        pair, single = self.pair_write, self.write
-        half = bank % 2
-        pair_hit = pair.enable & (pair.column[:bank_bits - 1] == bank // 2) if bank_bits > 1 else pair.enable
+        wide, single = self.wide_write, self.write
+        wide_bits = bank_bits - (self.wide.bit_length() - 1)
+        wide_hit = wide.enable & (wide.column[:wide_bits] == bank // self.wide) if wide_bits else wide.enable
         single_hit = single.enable & (single.column[:bank_bits] == bank)
         enable = Signal(name=f"write_enable{bank}")
         address = Signal(range(depth), name=f"write_address{bank}", reset_less=True)
         word = Signal(WORD, name=f"write_data{bank}", reset_less=True)
-        row = Mux(pair_hit, pair.column[bank_bits - 1:], single.column[bank_bits:])
+        row = Mux(wide_hit, wide.column[wide_bits:], single.column[bank_bits:])
         m.d.sync += [
-            enable.eq(pair_hit | single_hit),
-            address.eq(row * self.max_tokens + Mux(pair_hit, pair.token, single.token)),
-            word.eq(Mux(pair_hit, pair.data.word_select(half, WORD), single.data)),
+            enable.eq(wide_hit | single_hit),
+            address.eq(row * self.max_tokens + Mux(wide_hit, wide.token, single.token)),
+            word.eq(Mux(wide_hit, wide.data.word_select(bank % self.wide, WORD), single.data)),
         ]
         m.d.comb += [port.addr.eq(address), port.en.eq(enable), port.data.eq(word)]
 

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from flows.contracts.hardware import BLOCK, WORD_BITS
+from flows.contracts.hardware import BLOCK, ROW_BITS
 from flows.contracts.numerics import ROW_SUM_BITS
 from rtl.delay import delayed
 from rtl.flow import Flow, lanes
@@ -16,7 +16,6 @@ __all__ = ["Cluster", "DotProduct", "operand_layout"]
 OPERAND_BITS = 9
 PRODUCT_BITS = 17
 SUM_BITS = 21
-ROW_BITS = 8 * BLOCK
 
 
 def operand_layout(max_tokens: int) -> data.StructLayout:
@@ -78,7 +77,7 @@ class DotProduct(wiring.Component):
 class Cluster(wiring.Component):
     """256 MACs around a stationary weight block, with accumulators for every token.
 
-    Weights are loaded into shadow registers two rows a word and become active with the first token of a slot, so
+    Weights are loaded into shadow registers, some rows a word, and become active with the first token of a slot, so
     loading never costs a cycle. A row of the block is an output channel; with ``transposed`` it is an input channel
     (values of attention). The accumulators hold a 17th lane, the plain sum of the streamed codes: for exponentials
     it is the row sum of the softmax.
@@ -90,14 +89,16 @@ class Cluster(wiring.Component):
     multiplier : str
         ``"plain"``, or ``"dsp48e2"`` or ``"dsp48e1"``: two MACs per DSP slice, see
         :class:`rtl.packed.PackedDotProduct`. The same integers in the same cycles.
+    load_bits : int
+        Width of ``load_word``: 128 for every row in it.
 
     Members
     -------
     i : :py:`In(Flow(operand_layout(max_tokens)))`
         Tokens of a slot, one a cycle. The same token may come again after 3 cycles at the earliest.
     load_enable, load_transposed : :py:`In(1)`
-        Shift ``load_word`` into the shadow weights. Eight words make a block.
-    load_word : :py:`In(256)`
+        Shift ``load_word`` into the shadow weights. Sixteen rows make a block.
+    load_word : :py:`In(load_bits)`
     acc : :py:`Out(512)`
         Sixteen int32 sums after the token.
     row_sum : :py:`Out(17)`
@@ -114,16 +115,16 @@ class Cluster(wiring.Component):
     """
 
     LATENCY = PackedDotProduct.LATENCY + 2
-    SWAP = 1
+    SWAP = 0
     """Cycles from ``i.valid`` with ``start`` until the shadow weights may change."""
 
-    def __init__(self, max_tokens: int, multiplier: str = "plain") -> None:
-        self.max_tokens, self.multiplier = max_tokens, multiplier
+    def __init__(self, max_tokens: int, multiplier: str = "plain", load_bits: int = 256) -> None:
+        self.max_tokens, self.multiplier, self.load_bits = max_tokens, multiplier, load_bits
         super().__init__({
             "i": In(Flow(operand_layout(max_tokens))),
             "load_enable": In(1),
             "load_transposed": In(1),
-            "load_word": In(WORD_BITS),
+            "load_word": In(self.load_bits),
             "acc": Out(lanes(32)),
             "row_sum": Out(ROW_SUM_BITS),
             "valid": Out(1),
@@ -163,10 +164,11 @@ class Cluster(wiring.Component):
         """Shadow and active registers; row ``o`` of the block at bits ``128 o``."""
         shadow = Signal(BLOCK * ROW_BITS, reset_less=True)
         active = Signal(BLOCK * ROW_BITS, reset_less=True)
-        by_row = Cat(shadow[WORD_BITS:], self.load_word)
+        new_rows = range(self.load_bits // ROW_BITS)
+        by_row = Cat(shadow[self.load_bits:], self.load_word)
         by_column = Cat(
-            Cat(shadow.word_select(row, ROW_BITS)[16:], self.load_word.word_select(row, 8),
-                self.load_word.word_select(BLOCK + row, 8))
+            Cat(shadow.word_select(row, ROW_BITS)[8 * len(new_rows):],
+                *(self.load_word.word_select(BLOCK * new + row, 8) for new in new_rows))
             for row in range(BLOCK))
         m.d.sync += [
             shadow.eq(Mux(self.load_enable, Mux(self.load_transposed, by_column, by_row), shadow)),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,7 +10,8 @@ from flows.contracts.hardware import WORD_BITS, HardwareConfig
 from flows.contracts.program import Drop, Post
 from rtl.axi_read import ReadRequest
 from rtl.cluster import Cluster
-from rtl.decoder import Decoder
+from rtl.decoder import BlockLoad, Decoder
+from rtl.delay import delayed
 from rtl.drain import drain_cycles
 from rtl.exchange import MOVE_CYCLES, PartSum, RowExchange
 from rtl.group import Group
@@ -36,6 +37,18 @@ NORM_CYCLES = Residual.STATISTICS - Residual.LATENCY
 """From the last residual row until its statistic can be read."""
 
 
+LOAD_DELAY = Operands.LATENCY - 1
+"""Cycles from the decoder to the clusters' shadow registers, beyond the decoder's own register.
+
+A slot's blocks are sent before it is taken, and the next slot's blocks from the cycle after that on. Its first row,
+with which the blocks become active, reaches the clusters ``Operands.LATENCY`` cycles after it is issued; with this
+delay the last word of its own blocks comes before that row, and the first word of the next ones with it, which is soon
+enough (``Cluster.SWAP``). Scores take
+``Exp.LATENCY`` cycles longer to the clusters, and so do the value tiles loaded meanwhile (``KeyValue.LATENCY``);
+weights that follow them have a STEP packet and a header in front.
+"""
+
+
 class Core(wiring.Component):
     """Runs a program from a word stream; knows nothing of buses and registers.
 
@@ -47,7 +60,7 @@ class Core(wiring.Component):
     -------
     clear, start : :py:`In(1)`
         ``clear`` forgets everything, ``start`` (a later cycle) begins to read a program.
-    program, image : :py:`In(stream.Signature(256))`
+    program, image : :py:`In(stream.Signature(stream_bits))`
     image_address : :py:`In(64)`, image_request : :py:`Out(ReadRequest())`
     finished : :py:`Out(1)`
         The program has ended and everything is stored.
@@ -71,8 +84,8 @@ class Core(wiring.Component):
         super().__init__({
             "clear": In(1),
             "start": In(1),
-            "program": In(stream.Signature(WORD_BITS)),
-            "image": In(stream.Signature(WORD_BITS)),
+            "program": In(stream.Signature(config.stream_bits)),
+            "image": In(stream.Signature(config.stream_bits)),
             "image_address": In(64),
             "image_request": Out(ReadRequest()),
             "finished": Out(1),
@@ -99,16 +112,19 @@ class Core(wiring.Component):
         config = self.config
         self._decoder = m.submodules.decoder = Decoder(config)
         self._sequencer = m.submodules.sequencer = Sequencer(config, core_drain_cycles(config), NORM_CYCLES)
-        self._key_value = m.submodules.key_value = KeyValue(config.kv_cols, config.max_tokens, config.groups)
+        self._key_value = m.submodules.key_value = KeyValue(
+            config.kv_cols, config.max_tokens, config.groups, config.stream_bits)
         self._select = m.submodules.token_drop = Select(config)
         self._image = m.submodules.image_loader = ImageLoader(config)
         self._logits = m.submodules.logit_buffer = Logits(config)
         self._groups = [shared_component(m, f"group{index}", "sievit_group", lambda: Group(config))
                         for index in range(config.groups)]
         self._control(m)
+        self._load = self._delayed_load(m)
         for index, group in enumerate(self._groups):
             self._broadcast(m, index, group)
         self._writes(m)
+        self._residual_writes(m)
         self._sinks(m)
         self._key_values(m)
         self._token_drop(m)
@@ -126,7 +142,6 @@ class Core(wiring.Component):
         m.d.comb += [
             decoder.start.eq(self.start | self.clear),
             decoder.tokens.eq(sequencer.tokens),
-            decoder.swapped.eq(first.swapped),
             decoder.parameters_taken.eq(first.parameters_taken),
             sequencer.clear.eq(self.clear),
             sequencer.norm_busy.eq(first.norm_storing),
@@ -139,6 +154,17 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.image), image.words)
         wiring.connect(m, image.request, wiring.flipped(self.image_request))
         m.d.comb += image.address.eq(self.image_address)
+
+    def _delayed_load(self, m: Module) -> Any:
+        """Blocks on their way to the clusters, see :data:`LOAD_DELAY`."""
+        load = self._decoder.load
+        late = BlockLoad(self.config).create(path=("late_load",))
+        m.d.comb += [
+            late.enable.eq(delayed(m, load.enable, LOAD_DELAY, "load_enable", reset_less=False)),
+            late.transposed.eq(delayed(m, load.transposed, LOAD_DELAY, "load_transposed")),
+            late.word.eq(delayed(m, load.word, LOAD_DELAY, "load_word")),
+        ]
+        return late
 
     def _broadcast(self, m: Module, index: int, group: Any) -> None:
         """What every group gets alike."""
@@ -154,9 +180,9 @@ class Core(wiring.Component):
             group.taken.eq(sequencer.taken),
             group.valid.eq(sequencer.valid[index]),
             group.control.eq(sequencer.control),
-            group.load.enable.eq(decoder.load.enable),
-            group.load.transposed.eq(decoder.load.transposed),
-            group.load.word.eq(decoder.load.word),
+            group.load.enable.eq(self._load.enable),
+            group.load.transposed.eq(self._load.transposed),
+            group.load.word.eq(self._load.word),
             group.new_tokens.eq(select.new_tokens),
             group.dropped.eq(select.dropped),
         ]
@@ -166,29 +192,47 @@ class Core(wiring.Component):
             m.d.comb += [table.enable.eq(source.enable), table.address.eq(source.address), table.data.eq(source.data)]
 
     def _writes(self, m: Module) -> None:
-        """Norm parameters go to every group, residual rows and patches to the group that holds the token."""
+        """Norm parameters go to every group, patches to the group that holds the token."""
         decoder, image = self._decoder, self._image
         bits = self.config.groups.bit_length() - 1
-        ready: Value | int = 0
         for index, group in enumerate(self._groups):
-            for port, source in ((group.norm_write, decoder.norm_write),
-                                 (group.residual_write, decoder.residual_write)):
-                m.d.comb += [port.word.eq(source.word), port.data.eq(source.data)]
-            # A column's rows lie one behind the other, and max_tokens is a multiple of the groups.
-            mine = decoder.residual_write.address[:bits] == index
             m.d.comb += [
                 group.norm_write.valid.eq(decoder.norm_write.valid),
                 group.norm_write.address.eq(decoder.norm_write.address),
-                group.residual_write.valid.eq(decoder.residual_write.valid & mine),
-                group.residual_write.address.eq(decoder.residual_write.address[bits:]),
+                group.norm_write.word.eq(decoder.norm_write.word),
+                group.norm_write.data.eq(decoder.norm_write.data),
                 group.image_write.enable.eq(image.write.enable & (image.write.token[:bits] == index)),
                 group.image_write.column.eq(image.write.column),
                 group.image_write.token.eq(image.write.token[bits:]),
                 group.image_write.data.eq(image.write.data),
             ]
+        m.d.comb += decoder.norm_write.ready.eq(self._groups[0].norm_write.ready)
+
+    def _residual_writes(self, m: Module) -> None:
+        """A word holds one or two tokens of a column. They belong to different groups, or are written in turn."""
+        source = self._decoder.residual_write
+        config, bits = self.config, self.config.groups.bit_length() - 1
+        tokens = config.stream_bits // WORD_BITS
+        together = min(tokens, config.groups)
+        turn = Signal(range(max(tokens // together, 2)))
+        last_turn = turn == tokens // together - 1
+        # A column's rows lie one behind the other, and max_tokens is a multiple of the groups.
+        address = source.address + turn
+        ready: Value | int = 0
+        for index, group in enumerate(self._groups):
+            mine = (address[:bits] | (together - 1)) == (index | (together - 1)) if bits else Const(1)
+            m.d.comb += [
+                group.residual_write.valid.eq(source.valid & mine),
+                group.residual_write.address.eq(address[bits:]),
+                group.residual_write.word.eq(source.word),
+                group.residual_write.data.eq(source.data.word_select(turn + index % together, WORD_BITS)),
+            ]
             ready = ready | (group.residual_write.ready & mine)
-        m.d.comb += [decoder.norm_write.ready.eq(self._groups[0].norm_write.ready),
-                     decoder.residual_write.ready.eq(ready)]
+        m.d.comb += source.ready.eq(ready & last_turn)
+        with m.If(source.valid & ready):
+            m.d.sync += turn.eq(Mux(last_turn, 0, turn + 1))
+        with m.If(self.clear):
+            m.d.sync += turn.eq(0)
 
     def _sinks(self, m: Module) -> None:
         """Logits are token 0's."""

@@ -4,10 +4,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from flows.contracts.hardware import BLOCK, WORD_BITS, HardwareConfig, ceil_div
+from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
 from flows.contracts.program import (
-    BLOCK_WORDS,
-    COLUMN_PARAMETER_WORDS,
     MAGIC,
     VERSION,
     Kind,
@@ -15,35 +13,46 @@ from flows.contracts.program import (
     Source,
     Target,
     Tile,
+    column_parameter_words,
     slot_header_words,
 )
 from flows.contracts.registers import Error
+from rtl.column_queue import ColumnQueue
 from rtl.flow import Flow, TableWrite
 from rtl.key_value import KeyValue
 from rtl.packets import hello_layout, slot_layout, step_layout, write_layout
 
 __all__ = ["BlockLoad", "Decoder", "WordWrite"]
 
-TABLE_ENTRIES_PER_WORD = WORD_BITS // 8
+RESIDUAL_BITS = 16 * BLOCK
+"""A token's 16 channels of the residual stream."""
 
 
 class BlockLoad(wiring.Signature):
     """Stationary weights on their way into the clusters' shadow registers.
+
+    Parameters
+    ----------
+    config : HardwareConfig
 
     Members
     -------
     enable : :py:`Out(clusters)`
         One bit per cluster.
     transposed : :py:`Out(1)`
-    word : :py:`Out(256)`
+    word : :py:`Out(stream_bits)`
     """
 
-    def __init__(self, clusters: int) -> None:
-        super().__init__({"enable": Out(clusters), "transposed": Out(1), "word": Out(WORD_BITS)})
+    def __init__(self, config: HardwareConfig) -> None:
+        super().__init__({"enable": Out(config.clusters), "transposed": Out(1), "word": Out(config.stream_bits)})
 
 
 class WordWrite(wiring.Signature):
     """Write of a stream word into a memory, with back-pressure.
+
+    Parameters
+    ----------
+    bits : int
 
     Members
     -------
@@ -51,13 +60,12 @@ class WordWrite(wiring.Signature):
     ready : :py:`In(1)`
     address : :py:`Out(16)`
     word : :py:`Out(2)`
-        Which word of the packet, counted up to 3 (norm parameters span three words).
-    data : :py:`Out(256)`
+        Which word of a column's norm parameters, which span several.
+    data : :py:`Out(bits)`
     """
 
-    def __init__(self) -> None:
-        super().__init__({"valid": Out(1), "ready": In(1), "address": Out(16), "word": Out(2),
-                          "data": Out(WORD_BITS)})
+    def __init__(self, bits: int) -> None:
+        super().__init__({"valid": Out(1), "ready": In(1), "address": Out(16), "word": Out(2), "data": Out(bits)})
 
 
 class State(enum.Enum):
@@ -71,14 +79,16 @@ class State(enum.Enum):
     TILES = 5
     PARAMETERS = 6
     TABLE_WORD = 7
-    TABLE_ENTRIES = 8
-    MEMORY = 9
-    FINISH = 10
-    FAILED = 11
+    MEMORY = 8
+    FINISH = 9
+    FAILED = 10
 
 
 class Decoder(wiring.Component):
-    """Reads packets, holds one decoded slot ahead of the sequencer, and loads its blocks meanwhile.
+    """Reads packets, holds a loaded slot ahead of the sequencer, and the header of the next one.
+
+    Blocks of a slot are sent from the cycle after the slot before has been taken: they travel as long as that slot's
+    first row does, and find the shadow registers free when they arrive (see :data:`rtl.core.LOAD_DELAY`).
 
     Parameters
     ----------
@@ -86,7 +96,7 @@ class Decoder(wiring.Component):
 
     Members
     -------
-    program : :py:`In(stream.Signature(256))`
+    program : :py:`In(stream.Signature(stream_bits))`
         The program, word by word.
     start : :py:`In(1)`
         Expect a HELLO packet.
@@ -96,19 +106,17 @@ class Decoder(wiring.Component):
         A step that the sequencer starts as soon as the one before has drained.
     slot : :py:`Out(stream.Signature(slot_layout(config)))`
         The next slot; valid when its blocks and parameters are loaded.
-    swapped : :py:`In(1)`
-        The blocks of the slot taken last have become active: shadow registers are free.
     parameters_taken : :py:`In(1)`
-        The column parameters of the slot taken last have become active.
+        The oldest column parameters have become active: there is room for one more set.
     tokens : :py:`In(9)`
         Tokens alive, for skipping key blocks.
-    load : :py:`Out(BlockLoad(clusters))`
-    tile_column, tile_key_block, tile_word : :py:`Out(...)`, tile_data : :py:`In(256)`
+    load : :py:`Out(BlockLoad(config))`
+    tile_column, tile_key_block, tile_word : :py:`Out(...)`, tile_data : :py:`In(stream_bits)`
         Read port of the key/value memory.
-    parameter_load : :py:`Out(Flow(256))`
-        Column parameters, three words per draining slot.
+    parameter_load : :py:`Out(Flow(stream_bits))`
+        Column parameters of a draining slot.
     exp_table, gelu_table : :py:`Out(TableWrite())`
-    norm_write, residual_write : :py:`Out(WordWrite())`
+    norm_write, residual_write : :py:`Out(WordWrite(stream_bits))`
     finished : :py:`Out(1)`
         The END packet has been reached.
     waiting : :py:`Out(1)`
@@ -118,31 +126,30 @@ class Decoder(wiring.Component):
 
     Throughput
     ----------
-    One stream word a cycle, one table entry a cycle.
+    One stream word a cycle. A word of a table is written in the background, one entry a cycle.
     """
 
     def __init__(self, config: HardwareConfig) -> None:
         self.config = config
         self.slot_layout = slot_layout(config)
         super().__init__({
-            "program": In(stream.Signature(WORD_BITS)),
+            "program": In(stream.Signature(config.stream_bits)),
             "start": In(1),
             "hello": Out(Flow(hello_layout)),
             "step": Out(stream.Signature(step_layout)),
             "slot": Out(stream.Signature(self.slot_layout)),
-            "swapped": In(1),
             "parameters_taken": In(1),
             "tokens": In(9),
-            "load": Out(BlockLoad(config.clusters)),
+            "load": Out(BlockLoad(config)),
             "tile_column": Out(range(config.kv_cols)),
             "tile_key_block": Out(range(max(config.token_blocks, 2))),
-            "tile_word": Out(3),
-            "tile_data": In(WORD_BITS),
-            "parameter_load": Out(Flow(WORD_BITS)),
+            "tile_word": Out(range(config.block_words)),
+            "tile_data": In(config.stream_bits),
+            "parameter_load": Out(Flow(config.stream_bits)),
             "exp_table": Out(TableWrite()),
             "gelu_table": Out(TableWrite()),
-            "norm_write": Out(WordWrite()),
-            "residual_write": Out(WordWrite()),
+            "norm_write": Out(WordWrite(config.stream_bits)),
+            "residual_write": Out(WordWrite(config.stream_bits)),
             "finished": Out(1),
             "waiting": Out(1),
             "error": Out(4),
@@ -168,8 +175,8 @@ class Decoder(wiring.Component):
         self._tables(m, wants)
         with m.If(self.start):
             m.d.sync += [self._state.eq(State.PACKET), self._expect_hello.eq(1), self.error.eq(0),
-                         self._step_valid.eq(0), self._slot_valid.eq(0), self._shadow_busy.eq(0),
-                         self._parameters_busy.eq(0), self._tile_wait.eq(0), self._part.eq(0)]
+                         self._step_valid.eq(0), self._slot_valid.eq(0), self._parameter_sets.eq(0),
+                         self._tile_wait.eq(0), self._part.eq(0), self._entries_left.eq(0)]
         return m
 
     def _hold(self, m: Module) -> None:
@@ -177,13 +184,16 @@ class Decoder(wiring.Component):
         self._expect_hello = Signal()
         self._step = Signal(step_layout, reset_less=True)
         self._step_valid = Signal()
+        self._next = Signal(self.slot_layout, reset_less=True)  # header of the slot after the pending one
         self._slot = Signal(self.slot_layout, reset_less=True)
         self._slot_valid = Signal()
-        self._shadow_busy = Signal()
-        self._parameters_busy = Signal()
+        self._slot_free = Signal()
+        self._parameter_sets = Signal(range(ColumnQueue.SETS + 1))  # loaded, and not yet active
+        self._parameters_loaded = Signal()
         self._tile_wait = Signal()
         self._header_left = Signal(range(max(slot_header_words(self.config), 2)))
         self._part = Signal(2)  # word of a column's norm parameters
+        self._entries_left = Signal(range(self.config.stream_bytes + 1))  # of a table's word
         tile = Signal(Tile)
         self._tile = tile
         m.d.comb += [
@@ -191,15 +201,11 @@ class Decoder(wiring.Component):
             self.step.valid.eq(self._step_valid),
             self.slot.payload.eq(self._slot),
             self.slot.valid.eq(self._slot_valid),
+            self._slot_free.eq(~self._slot_valid | self.slot.ready),
         ]
-        with m.If(self.swapped):
-            m.d.sync += self._shadow_busy.eq(0)
-        with m.If(self.parameters_taken):
-            m.d.sync += self._parameters_busy.eq(0)
+        m.d.sync += self._parameter_sets.eq(self._parameter_sets + self._parameters_loaded - self.parameters_taken)
         with m.If(self.slot.valid & self.slot.ready):
-            m.d.sync += [self._slot_valid.eq(0), self._shadow_busy.eq(1)]
-            with m.If(self._slot.drain):
-                m.d.sync += self._parameters_busy.eq(1)
+            m.d.sync += self._slot_valid.eq(0)
         with m.If(self.step.valid & self.step.ready):
             m.d.sync += [self._step_valid.eq(0), self._tile_wait.eq(0)]
 
@@ -210,13 +216,13 @@ class Decoder(wiring.Component):
         attention = self._tile != Tile.STREAM
         masks = []
         for cluster in range(self.config.clusters):
-            entry = self._slot.clusters[cluster]
+            entry = self._next.clusters[cluster]
             masks.append(entry.valid & ~(attention & (entry.key_block > last)))
         self._mask = Cat(masks)
         drain_valid: Value | int = 0
         for cluster, valid in enumerate(masks):
-            drain_valid = drain_valid | (valid & (self._slot.drain_cluster == cluster))
-        self._drain_mask = self._slot.drain & drain_valid
+            drain_valid = drain_valid | (valid & (self._next.drain_cluster == cluster))
+        self._drain_mask = self._next.drain & drain_valid
 
     def _blocks(self, m: Module) -> Signal:
         """Load port of the clusters: stream words pass straight on, tile words come out of a memory pipeline."""
@@ -224,7 +230,7 @@ class Decoder(wiring.Component):
         todo = Signal(clusters)
         lowest = Signal(clusters)
         m.d.comb += lowest.eq(todo & (~todo + 1)[:clusters])
-        count = Signal(range(BLOCK_WORDS))
+        count = Signal(range(self.config.block_words))
         self._todo, self._lowest, self._count = todo, lowest, count
         self._tile_issue = Signal()
         self._stream_load = Signal()
@@ -243,12 +249,13 @@ class Decoder(wiring.Component):
             m.d.sync += delayed.eq(enable)
             enable = delayed
         self._tile_enable = enable
-        pending = Signal(range(KeyValue.LATENCY + 2))
-        m.d.sync += pending.eq(Mux(self._tile_issue, KeyValue.LATENCY + 1, Mux(pending == 0, 0, pending - 1)))
-        self._tiles_pending = pending != 0
+        # A tile comes later than a word of the stream by the latency of its memory. Exponentials take as long.
+        pending = Signal(range(KeyValue.LATENCY - 1))
+        m.d.sync += pending.eq(Mux(self._tile_issue, KeyValue.LATENCY - 2, Mux(pending == 0, 0, pending - 1)))
+        self._tiles_pending = (pending != 0) & (self._tile == Tile.KEY)
 
         load_enable = Signal(clusters)
-        load_word = Signal(WORD_BITS, reset_less=True)
+        load_word = Signal(self.config.stream_bits, reset_less=True)
         load_transposed = Signal()
         m.d.sync += [
             load_enable.eq(Mux(self._stream_load, lowest, enable)),
@@ -259,7 +266,7 @@ class Decoder(wiring.Component):
                      self.load.transposed.eq(load_transposed)]
         with m.If(self._stream_load | self._tile_issue):
             m.d.sync += count.eq(count + 1)
-            with m.If(count == BLOCK_WORDS - 1):
+            with m.If(count == self.config.block_words - 1):
                 m.d.sync += todo.eq(todo & ~lowest)
         return todo
 
@@ -295,7 +302,7 @@ class Decoder(wiring.Component):
                 with m.Else():
                     self._dispatch(m, kind, write)
         with m.If(self._state == State.FINISH):
-            m.d.comb += self.finished.eq(~self._slot_valid & ~self._step_valid)
+            m.d.comb += self.finished.eq(~self._slot_valid & ~self._step_valid & (self._entries_left == 0))
 
     def _dispatch(self, m: Module, kind: Value, write: data.View) -> None:
         word = self._word
@@ -313,9 +320,8 @@ class Decoder(wiring.Component):
                         m.d.sync += [self._step.eq(step), self._step_valid.eq(1), self._tile.eq(step.tile),
                                      self._tile_wait.eq(step.tile == Tile.KEY)]
             with m.Case(Kind.SLOT):
-                with m.If(~self._slot_valid):
-                    m.d.sync += self._state.eq(State.SLOT_HEADER)
-                    self._header_word(m, first=True)
+                m.d.sync += self._state.eq(State.SLOT_HEADER)
+                self._header_word(m, first=True)
             with m.Case(Kind.WRITE):
                 m.d.comb += self._take.eq(1)
                 m.d.sync += [self._target.eq(write.target), self._address.eq(write.address),
@@ -335,9 +341,9 @@ class Decoder(wiring.Component):
     def _header_word(self, m: Module, *, first: bool) -> None:
         """Shift a header word in; after the last one, find out which clusters have work."""
         words = slot_header_words(self.config)
-        raw = self._slot.as_value()
+        raw = self._next.as_value()
         m.d.comb += self._take.eq(1)
-        m.d.sync += raw.eq(self._word if words == 1 else Cat(raw[WORD_BITS:], self._word))
+        m.d.sync += raw.eq(self._word if words == 1 else Cat(raw[len(self._word):], self._word))
         if words == 1:
             m.d.sync += self._state.eq(State.SLOT_MASK)
         elif first:
@@ -350,7 +356,8 @@ class Decoder(wiring.Component):
     def _slots(self, m: Module, wants: Signal, todo: Signal) -> None:
         """Blocks, tiles and parameters of a slot."""
         skip = Signal()
-        parameters_left = Signal(range(COLUMN_PARAMETER_WORDS + 1))
+        words = column_parameter_words(self.config)
+        parameters_left = Signal(range(words + 1))
         m.d.comb += self.parameter_load.payload.eq(self._word)
         with m.Switch(self._state):
             with m.Case(State.SLOT_HEADER):
@@ -358,50 +365,51 @@ class Decoder(wiring.Component):
                 with m.If(self.program.valid):
                     self._header_word(m, first=False)
             with m.Case(State.SLOT_MASK):
-                with m.If(~self._tile_wait):
-                    m.d.sync += [todo.eq(self._mask), self._count.eq(0), skip.eq(self._mask == 0),
-                                 parameters_left.eq(Mux(self._slot.drain, COLUMN_PARAMETER_WORDS, 0)),
+                with m.If(~self._tile_wait & self._slot_free):
+                    m.d.sync += [self._slot.eq(self._next), todo.eq(self._mask), self._count.eq(0),
+                                 skip.eq(self._mask == 0),
+                                 parameters_left.eq(Mux(self._next.drain, words, 0)),
                                  self._slot.drain.eq(self._drain_mask),
                                  self._state.eq(Mux(self._tile == Tile.STREAM, State.BLOCKS, State.TILES))]
                     for cluster in range(self.config.clusters):
                         m.d.sync += self._slot.clusters[cluster].valid.eq(self._mask[cluster])
             with m.Case(State.BLOCKS):
                 with m.If(todo == 0):
-                    m.d.sync += self._state.eq(State.PARAMETERS)
-                with m.Elif(~self._shadow_busy):
+                    self._loaded(m, parameters_left, skip)
+                with m.Else():
                     m.d.comb += wants.eq(1)
                     with m.If(self.program.valid):
                         m.d.comb += [self._take.eq(1), self._stream_load.eq(1)]
-                        # Going on with the last word saves a cycle per slot where the decoder is the bottleneck.
-                        with m.If((self._count == BLOCK_WORDS - 1) & (todo == self._lowest)):
-                            m.d.sync += self._state.eq(State.PARAMETERS)
+                        with m.If((self._count == self.config.block_words - 1) & (todo == self._lowest)):
+                            self._loaded(m, parameters_left, skip)
             with m.Case(State.TILES):
                 with m.If(todo != 0):
-                    m.d.comb += self._tile_issue.eq(~self._shadow_busy)
+                    m.d.comb += self._tile_issue.eq(1)
                 with m.Elif(~self._tiles_pending):
-                    m.d.sync += self._state.eq(State.PARAMETERS)
+                    self._loaded(m, parameters_left, skip)
             with m.Case(State.PARAMETERS):
-                with m.If(parameters_left == 0):
-                    m.d.sync += [self._state.eq(State.PACKET), self._slot_valid.eq(~skip)]
-                with m.Elif(~self._parameters_busy):
+                # Parameters of a slot that was skipped, or whose draining cluster was, are read and thrown away.
+                drops = ~self._slot.drain
+                with m.If(drops | (self._parameter_sets != ColumnQueue.SETS)):
                     m.d.comb += wants.eq(1)
                     with m.If(self.program.valid):
-                        m.d.comb += [self._take.eq(1), self.parameter_load.valid.eq(1)]
+                        m.d.comb += [self._take.eq(1), self.parameter_load.valid.eq(~drops)]
                         m.d.sync += parameters_left.eq(parameters_left - 1)
                         with m.If(parameters_left == 1):
+                            m.d.comb += self._parameters_loaded.eq(~drops)
                             m.d.sync += [self._state.eq(State.PACKET), self._slot_valid.eq(~skip)]
+
+    def _loaded(self, m: Module, parameters_left: Signal, skip: Signal) -> None:
+        """The blocks are on their way: go on with the parameters, or offer the slot at once if it has none."""
+        with m.If(parameters_left == 0):
+            m.d.sync += [self._state.eq(State.PACKET), self._slot_valid.eq(~skip)]
+        with m.Else():
+            m.d.sync += self._state.eq(State.PARAMETERS)
 
     def _tables(self, m: Module, wants: Signal) -> None:
         """WRITE payloads."""
-        entries = Signal(WORD_BITS, reset_less=True)
-        entries_left = Signal(range(TABLE_ENTRIES_PER_WORD + 1))
         part = self._part
-        for table, target in ((self.exp_table, Target.EXP), (self.gelu_table, Target.GELU)):
-            m.d.comb += [
-                table.enable.eq((self._state == State.TABLE_ENTRIES) & (self._target == target)),
-                table.address.eq(self._address),
-                table.data.eq(entries[:8]),
-            ]
+        self._table_entries(m, wants)
         for port, target in ((self.norm_write, Target.NORM), (self.residual_write, Target.RESIDUAL)):
             m.d.comb += [
                 port.valid.eq((self._state == State.MEMORY) & (self._target == target) & self.program.valid),
@@ -410,29 +418,39 @@ class Decoder(wiring.Component):
                 port.data.eq(self._word),
             ]
         with m.Switch(self._state):
-            with m.Case(State.TABLE_WORD):
-                m.d.comb += wants.eq(1)
-                with m.If(self.program.valid):
-                    m.d.comb += self._take.eq(1)
-                    m.d.sync += [entries.eq(self._word), entries_left.eq(TABLE_ENTRIES_PER_WORD),
-                                 self._state.eq(State.TABLE_ENTRIES), self._left.eq(self._left - 1)]
-            with m.Case(State.TABLE_ENTRIES):
-                m.d.sync += [entries.eq(entries[8:]), entries_left.eq(entries_left - 1),
-                             self._address.eq(self._address + 1)]
-                with m.If(entries_left == 1):
-                    m.d.sync += self._state.eq(Mux(self._left == 0, State.PACKET, State.TABLE_WORD))
             with m.Case(State.MEMORY):
                 m.d.comb += wants.eq(1)
                 accepted = Mux(self._target == Target.NORM, self.norm_write.ready, self.residual_write.ready)
                 with m.If(self.program.valid & accepted):
                     m.d.comb += self._take.eq(1)
                     m.d.sync += self._left.eq(self._left - 1)
-                    # A residual word has an address of its own, norm parameters take three words each.
+                    # Norm parameters of a column take several words; a residual word holds one or two tokens.
+                    last = column_parameter_words(self.config) - 1
                     with m.If(self._target == Target.NORM):
-                        m.d.sync += part.eq(Mux(part == 2, 0, part + 1))
-                        with m.If(part == 2):
+                        m.d.sync += part.eq(Mux(part == last, 0, part + 1))
+                        with m.If(part == last):
                             m.d.sync += self._address.eq(self._address + 1)
                     with m.Else():
-                        m.d.sync += self._address.eq(self._address + 1)
+                        m.d.sync += self._address.eq(self._address + self.config.stream_bits // RESIDUAL_BITS)
                     with m.If(self._left == 1):
                         m.d.sync += [self._state.eq(State.PACKET), part.eq(0)]
+
+    def _table_entries(self, m: Module, wants: Signal) -> None:
+        """A table's word is taken at once and written while the decoder goes on, so that only the next one may wait."""
+        left, per_word = self._entries_left, self.config.stream_bytes
+        entries = Signal(8 * per_word, reset_less=True)
+        address = Signal(8, reset_less=True)
+        target = Signal(Target, name="table_target")
+        for table, wanted in ((self.exp_table, Target.EXP), (self.gelu_table, Target.GELU)):
+            m.d.comb += [table.enable.eq((left != 0) & (target == wanted)), table.address.eq(address),
+                         table.data.eq(entries[:8])]
+        m.d.sync += [entries.eq(entries[8:]), address.eq(address + 1), left.eq(Mux(left == 0, 0, left - 1))]
+        with m.If((self._state == State.TABLE_WORD) & (left == 0)):
+            m.d.comb += wants.eq(1)
+            with m.If(self.program.valid):
+                m.d.comb += self._take.eq(1)
+                m.d.sync += [entries.eq(self._word), address.eq(self._address), target.eq(self._target),
+                             left.eq(per_word), self._address.eq(self._address + per_word),
+                             self._left.eq(self._left - 1)]
+                with m.If(self._left == 1):
+                    m.d.sync += self._state.eq(State.PACKET)

@@ -6,8 +6,9 @@ from amaranth.lib.wiring import In, Out
 
 from flows.contracts.hardware import BLOCK, WORD_BITS, HardwareConfig
 from flows.contracts.numerics import ROW_SUM_BITS, SCORE_MASKED
-from flows.contracts.program import Dest, Post
+from flows.contracts.program import COLUMN_PARAMETER_BITS, Dest, Post
 from rtl.banks import ColumnWrite
+from rtl.column_queue import ColumnQueue, info_layout
 from rtl.delay import DelayLine, delayed
 from rtl.flow import Flow, TableWrite, lanes
 from rtl.gelu import Gelu
@@ -36,12 +37,6 @@ def recip_layout() -> data.StructLayout:
 def map_layout() -> data.StructLayout:
     """Where a token goes when tokens are dropped."""
     return data.StructLayout({"keep": 1, "index": 9, "weight": 16})
-
-
-def info_layout() -> data.StructLayout:
-    """What is known of a draining column."""
-    return data.StructLayout({"dest": 3, "column": 10, "key_block": 5, "local_head": 4, "head": 4, "capture": 1,
-                              "last": 1})
 
 
 def row_layout() -> data.StructLayout:
@@ -84,6 +79,8 @@ class Drain(wiring.Component):
     -------
     group : :py:`In(range(groups))`
         Number of this group.
+    clear : :py:`In(1)`
+        Forget the columns that were to drain.
     step : :py:`In(step_layout)`, tokens : :py:`In(9)`, started : :py:`In(1)`
         The running step; ``started`` in its first cycle.
     upcoming : :py:`In(slot_layout(config))`, take : :py:`In(1)`
@@ -92,8 +89,8 @@ class Drain(wiring.Component):
         The clusters' outputs.
     valid, control : :py:`In(...)`
         The token they belong to.
-    parameter_load : :py:`In(Flow(256))`, parameters_taken : :py:`Out(1)`
-        Column parameters; the last three words become active with the first row of the next column.
+    parameter_load : :py:`In(Flow(stream_bits))`, parameters_taken : :py:`Out(1)`
+        Column parameters; the oldest become active with the first row of the next column.
     gelu_table : :py:`In(TableWrite())`
     map_address : :py:`Out(9)`, map_data : :py:`In(map_layout())`, new_tokens : :py:`In(9)`, dropping : :py:`In(1)`
         Token selection (``map_address`` is a row of this group); ``dropping`` while the running step drops a token.
@@ -113,6 +110,7 @@ class Drain(wiring.Component):
         clusters = config.clusters
         super().__init__({
             "group": In(range(max(config.groups, 2))),
+            "clear": In(1),
             "step": In(step_layout),
             "tokens": In(9),
             "started": In(1),
@@ -122,7 +120,7 @@ class Drain(wiring.Component):
             "row_sum": In(data.ArrayLayout(ROW_SUM_BITS, clusters)),
             "valid": In(1),
             "control": In(token_control_layout(clusters)),
-            "parameter_load": In(Flow(WORD_BITS)),
+            "parameter_load": In(Flow(config.stream_bits)),
             "parameters_taken": Out(1),
             "gelu_table": In(TableWrite()),
             "map_address": Out(9),
@@ -140,27 +138,30 @@ class Drain(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        info = self._info(m)
+        m.submodules.column_queue = queue = ColumnQueue(self.config)
+        info = self._info(m, queue)
         acc, row_sum, row, valid = self._choose(m)
         p, context_row, context_valid = self._divide(m, acc, row_sum, row, valid, info)
-        y, row, valid, info = self._requantize(m, acc, row, valid, p, context_row, context_valid, info)
+        y, row, valid, info = self._requantize(m, acc, row, valid, p, context_row, context_valid, queue)
         self._plain(m, y, row, valid, info)
         self._gelu(m, y, row, valid, info)
         self._score(m, y, row, valid, info)
         self._residual(m, y, row, valid, info)
         return m
 
-    def _info(self, m: Module) -> data.View:
-        """The column that drains next. The decoder cannot replace it before its parameters are taken."""
-        info = Signal(info_layout(), reset_less=True)
-        slot = self.upcoming
-        with m.If(self.take & slot.drain):
-            m.d.sync += [
-                info.dest.eq(slot.dest), info.column.eq(slot.dest_column), info.key_block.eq(slot.key_block),
-                info.local_head.eq(slot.local_head), info.head.eq(slot.head), info.capture.eq(slot.capture),
-                info.last.eq(slot.stats_last),
-            ]
-        return info
+    def _info(self, m: Module, queue: ColumnQueue) -> data.View:
+        """The column that drains next."""
+        slot, info = self.upcoming, queue.started.payload
+        m.d.comb += [
+            queue.clear.eq(self.clear),
+            queue.started.valid.eq(self.take & slot.drain),
+            info.dest.eq(slot.dest), info.column.eq(slot.dest_column), info.key_block.eq(slot.key_block),
+            info.local_head.eq(slot.local_head), info.head.eq(slot.head), info.capture.eq(slot.capture),
+            info.last.eq(slot.stats_last),
+            queue.parameter_load.valid.eq(self.parameter_load.valid),
+            queue.parameter_load.payload.eq(self.parameter_load.payload),
+        ]
+        return queue.info
 
     def _choose(self, m: Module) -> tuple[Signal, Signal, data.View, Signal]:
         """The draining cluster's accumulators."""
@@ -209,7 +210,7 @@ class Drain(wiring.Component):
         return normalise.o.payload, context_row, normalise.o.valid
 
     def _requantize(self, m: Module, acc: Signal, row: data.View, valid: Signal, p: data.View, context_row: Value,
-                    context_valid: Value, info: data.View) -> tuple[data.View, data.View, Signal, data.View]:
+                    context_valid: Value, queue: ColumnQueue) -> tuple[data.View, data.View, Signal, data.View]:
         """Choose the path, take over the column's parameters with its first row, requantize."""
         context = self.step.post == Post.CONTEXT
         wide_p = Cat(_extend(p[lane]) for lane in range(BLOCK))
@@ -221,14 +222,12 @@ class Drain(wiring.Component):
         first = Signal()
         m.d.comb += [first.eq(next_valid & next_row.start), self.parameters_taken.eq(first)]
 
-        words = len(info.as_value())
-        loaded = Signal(3 * WORD_BITS, reset_less=True)
-        active = Signal(3 * WORD_BITS, reset_less=True)
-        active_info = Signal(words, reset_less=True)
+        active = Signal(COLUMN_PARAMETER_BITS, reset_less=True)
+        active_info = Signal(info_layout(), reset_less=True)
+        m.d.comb += queue.take.eq(first)
         m.d.sync += [
-            loaded.eq(Mux(self.parameter_load.valid, Cat(loaded[WORD_BITS:], self.parameter_load.payload), loaded)),
-            active.eq(Mux(first, loaded, active)),
-            active_info.eq(Mux(first, info.as_value(), active_info)),
+            active.eq(Mux(first, queue.parameters, active)),
+            active_info.eq(Mux(first, queue.info.as_value(), active_info.as_value())),
             r_acc.eq(Mux(context, wide_p, acc)),
             r_row.eq(next_row),
             r_valid.eq(next_valid),
@@ -253,7 +252,7 @@ class Drain(wiring.Component):
             y.eq(requant.o.payload),
             y_row.eq(out_row),
             y_valid.eq(requant.o.valid),
-            y_info.eq(Mux(requant.o.valid & out_row.start, active_info, y_info.as_value())),
+            y_info.eq(Mux(requant.o.valid & out_row.start, active_info.as_value(), y_info.as_value())),
         ]
         return y, y_row, y_valid, y_info
 

@@ -78,13 +78,14 @@ class Group(wiring.Component):
             "taken": In(slots),
             "valid": In(1),
             "control": In(token_control_layout(config.clusters)),
-            "load": In(BlockLoad(config.clusters)),
-            "parameter_load": In(Flow(WORD_BITS)),
+            "load": In(BlockLoad(config)),
+            "parameter_load": In(Flow(config.stream_bits)),
             "exp_table": In(TableWrite()),
             "gelu_table": In(TableWrite()),
-            "norm_write": In(WordWrite()),
-            "residual_write": In(WordWrite()),
-            "image_write": In(ColumnWrite(config.act_cols // 2, config.group_tokens, WORD_BITS)),
+            "norm_write": In(WordWrite(config.stream_bits)),
+            "residual_write": In(WordWrite(WORD_BITS)),
+            "image_write": In(ColumnWrite(config.act_cols // config.rows_per_word, config.group_tokens,
+                                          config.stream_bits)),
             "map_write": In(Flow(Select.MAP_WRITE)),
             "new_tokens": In(9),
             "dropped": In(1),
@@ -92,7 +93,6 @@ class Group(wiring.Component):
             "recip": Out(Flow(recip_layout())),
             "kv": Out(ColumnWrite(config.kv_cols, config.group_tokens)),
             "logit": Out(ColumnWrite(config.class_cols, 16, WORD_BITS)),
-            "swapped": Out(1),
             "parameters_taken": Out(1),
             "available": Out(8),
             "norm_storing": Out(1),
@@ -144,14 +144,13 @@ class Group(wiring.Component):
                 drain.row_sum[cluster].eq(row_sum),
             ]
             m.submodules[f"cluster{cluster}"] = shared_instance(
-                "sievit_cluster", lambda: Cluster(rows, config.multiplier),
+                "sievit_cluster", lambda: Cluster(rows, config.multiplier, config.stream_bits),
                 i__payload=payload.as_value(),
                 i__valid=operands.out_valid & control.active.bit_select(cluster, 1),
                 load_enable=self.load.enable[cluster],
                 load_transposed=self.load.transposed,
                 load_word=self.load.word,
                 acc=acc, row_sum=row_sum, valid=Signal(name=f"valid{cluster}"))
-        m.d.sync += self.swapped.eq(operands.out_valid & control.start)
         m.d.comb += [
             drain.valid.eq(delayed(m, operands.out_valid, Cluster.LATENCY, "cluster_valid", reset_less=False)),
             drain.control.eq(delayed(m, control.as_value(), Cluster.LATENCY, "cluster_control")),
@@ -160,7 +159,7 @@ class Group(wiring.Component):
     def _drain(self, m: Module, drain: Drain, residual: Residual) -> None:
         """Where finished columns go."""
         m.d.comb += [getattr(drain, name).eq(getattr(self, name))
-                     for name in ("group", "step", "tokens", "started", "upcoming", "take", "new_tokens")]
+                     for name in ("group", "clear", "step", "tokens", "started", "upcoming", "take", "new_tokens")]
         m.d.comb += self.parameters_taken.eq(drain.parameters_taken)
         wiring.connect(m, wiring.flipped(self.parameter_load), drain.parameter_load)
         wiring.connect(m, wiring.flipped(self.gelu_table), drain.gelu_table)

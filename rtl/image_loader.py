@@ -1,10 +1,10 @@
-"""Image loader: patch codes from memory into the activation memory, column pair by column pair."""
+"""Image loader: patch codes from memory into the activation memory, a few columns at a time."""
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from flows.contracts.hardware import WORD_BITS, HardwareConfig
+from flows.contracts.hardware import HardwareConfig
 from rtl.axi_read import ReadRequest
 from rtl.banks import ColumnWrite
 from rtl.flow import Flow
@@ -23,17 +23,17 @@ class ImageLoader(wiring.Component):
     Members
     -------
     hello : :py:`In(Flow(hello_layout))`
-        Image tokens and column pairs.
+        Image tokens and words per token.
     address : :py:`In(64)`
     request : :py:`Out(ReadRequest())`
-    words : :py:`In(stream.Signature(256))`
-    write : :py:`Out(ColumnWrite(act_cols / 2, max_tokens, 256))`
+    words : :py:`In(stream.Signature(stream_bits))`
+    write : :py:`Out(ColumnWrite(act_cols / rows_per_word, max_tokens, stream_bits))`
     available : :py:`Out(8)`
         Columns that have been written completely.
 
     Throughput
     ----------
-    One word (a token of two columns) a cycle.
+    One word (``rows_per_word`` columns of a token) a cycle.
     """
 
     def __init__(self, config: HardwareConfig) -> None:
@@ -42,8 +42,8 @@ class ImageLoader(wiring.Component):
             "hello": In(Flow(hello_layout)),
             "address": In(64),
             "request": Out(ReadRequest()),
-            "words": In(stream.Signature(WORD_BITS)),
-            "write": Out(ColumnWrite(config.act_cols // 2, config.max_tokens, WORD_BITS)),
+            "words": In(stream.Signature(config.stream_bits)),
+            "write": Out(ColumnWrite(config.act_cols // config.rows_per_word, config.max_tokens, config.stream_bits)),
             "available": Out(8),
         })
 
@@ -51,8 +51,8 @@ class ImageLoader(wiring.Component):
         m = Module()
         tokens = Signal(9)
         token = Signal(9)
-        pairs = Signal(8)
-        pair = Signal(8)
+        per_token = Signal(8)
+        part = Signal(8)
         words = Signal(17)
         start = Signal(2)
         last = Signal()
@@ -67,17 +67,17 @@ class ImageLoader(wiring.Component):
         m.d.sync += [
             start.eq((start << 1) | self.hello.valid),
             self.write.enable.eq(self.words.valid),
-            self.write.column.eq(pair),
+            self.write.column.eq(part),
             self.write.token.eq(token),
             self.write.data.eq(self.words.payload),
         ]
         with m.If(self.words.valid):
             m.d.sync += token.eq(Mux(last, 0, token + 1))
             with m.If(last):
-                m.d.sync += [pair.eq(pair + 1), self.available.eq((pair + 1) << 1)]
+                m.d.sync += [part.eq(part + 1), self.available.eq((part + 1) * self.config.rows_per_word)]
         with m.If(self.hello.valid):
-            m.d.sync += [tokens.eq(hello.image_tokens), pairs.eq(hello.image_pairs), token.eq(0), pair.eq(0),
+            m.d.sync += [tokens.eq(hello.image_tokens), per_token.eq(hello.image_words), token.eq(0), part.eq(0),
                          self.available.eq(0)]
         with m.If(start[0]):
-            m.d.sync += words.eq(tokens * pairs)
+            m.d.sync += words.eq(tokens * per_token)
         return m

@@ -34,7 +34,7 @@ class NormPass(wiring.Component):
     start : :py:`In(1)`
     columns : :py:`In(7)`, half : :py:`In(1)`, shift : :py:`In(5)`, tokens : :py:`In(9)`, width : :py:`In(11)`
         What to normalise and which half of the parameter memory to use; stable while the pass runs.
-    parameters : :py:`In(WordWrite())`
+    parameters : :py:`In(WordWrite(stream_bits))`
         Address ``half * max_width/16 + column``; words 0 and 1 are 16 int32 beta, word 2 is 16 int16 gamma.
     statistic : :py:`In(Flow(statistic_layout()))`
     read_address : :py:`Out(...)`, read_data : :py:`In(256)`
@@ -70,7 +70,7 @@ class NormPass(wiring.Component):
             "shift": In(5),
             "tokens": In(9),
             "width": In(11),
-            "parameters": In(WordWrite()),
+            "parameters": In(WordWrite(config.stream_bits)),
             "statistic": In(Flow(statistic_layout())),
             "read_address": Out(range(self.depth)),
             "read_data": In(WORD_BITS),
@@ -137,10 +137,11 @@ class NormPass(wiring.Component):
         return m
 
     def _parameters(self, m: Module, column: Signal) -> tuple[Value, Value]:
-        """Three memories, one per word of a column's parameters."""
+        """Three memories of 256 bits: beta in two of them, and gamma. A stream word may write two at once."""
         columns = self.config.residual_cols
         words = []
         m.d.comb += self.parameters.ready.eq(1)
+        parts = self.config.stream_bits // WORD_BITS
         for index in range(3):
             mem = memory.Memory(shape=WORD_BITS, depth=2 * columns, init=[])
             m.submodules[f"parameters{index}"] = mem
@@ -150,8 +151,8 @@ class NormPass(wiring.Component):
                 read.addr.eq(Mux(self.half, columns, 0) + column),
                 read.en.eq(1),
                 write.addr.eq(self.parameters.address),
-                write.data.eq(self.parameters.data),
-                write.en.eq(self.parameters.valid & (self.parameters.word == index)),
+                write.data.eq(self.parameters.data.word_select(index % parts, WORD_BITS)),
+                write.en.eq(self.parameters.valid & (self.parameters.word == index // parts)),
             ]
             m.d.sync += register.eq(read.data)
             words.append(register)

@@ -42,7 +42,7 @@ class Operands(wiring.Component):
     valid, control : :py:`In(...)`
         The token to issue.
     x_write, a_write, s_write : :py:`In(ColumnWrite(...))`
-    image_write : :py:`In(ColumnWrite(act_cols / 2, max_tokens, 256))`
+    image_write : :py:`In(ColumnWrite(act_cols / rows_per_word, max_tokens, stream_bits))`
     row_max : :py:`In(Flow(RowMax.layout(config)))`
         Scores of a finished key block: see :class:`RowMax`.
     exp_table : :py:`In(TableWrite())`
@@ -78,7 +78,8 @@ class Operands(wiring.Component):
             "x_write": In(ColumnWrite(config.x_cols, config.group_tokens)),
             "a_write": In(ColumnWrite(config.act_cols, config.group_tokens)),
             "s_write": In(ColumnWrite(config.score_cols, config.group_tokens)),
-            "image_write": In(ColumnWrite(config.act_cols // 2, config.group_tokens, 256)),
+            "image_write": In(ColumnWrite(config.act_cols // config.rows_per_word, config.group_tokens,
+                                          config.stream_bits)),
             "row_max": In(Flow(RowMax.layout(config))),
             "exp_table": In(TableWrite()),
             "operand": Out(data.ArrayLayout(OPERAND_BITS * BLOCK, clusters)),
@@ -91,13 +92,13 @@ class Operands(wiring.Component):
         m = Module()
         config = self.config
         x = self._memory(m, "x", config.x_cols, self.x_write)
-        a = self._memory(m, "a", config.act_cols, self.a_write)
+        a = self._memory(m, "a", config.act_cols, self.a_write, config.rows_per_word)
         s = self._memory(m, "s", config.score_cols, self.s_write)
         m.d.comb += [
-            a.pair_write.enable.eq(self.image_write.enable),
-            a.pair_write.column.eq(self.image_write.column),
-            a.pair_write.token.eq(self.image_write.token),
-            a.pair_write.data.eq(self.image_write.data),
+            a.wide_write.enable.eq(self.image_write.enable),
+            a.wide_write.column.eq(self.image_write.column),
+            a.wide_write.token.eq(self.image_write.token),
+            a.wide_write.data.eq(self.image_write.data),
         ]
         direct = self._delay(m, "direct", Banks.LATENCY)
         scored = self._delay(m, "scored", Exp.LATENCY, *direct)
@@ -120,9 +121,9 @@ class Operands(wiring.Component):
         self._capture(m, exponentials, scored)
         return m
 
-    def _memory(self, m: Module, name: str, columns: int, write: object) -> Banks:
+    def _memory(self, m: Module, name: str, columns: int, write: object, wide: int = 2) -> Banks:
         config = self.config
-        banks = Banks(columns, config.banks, config.group_tokens, config.clusters)
+        banks = Banks(columns, config.banks, config.group_tokens, config.clusters, wide)
         m.submodules[name] = banks
         entries = self.upcoming.clusters
         m.d.comb += [

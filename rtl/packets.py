@@ -2,7 +2,7 @@
 
 from amaranth.lib import data
 
-from flows.contracts.hardware import WORD_BITS, HardwareConfig
+from flows.contracts.hardware import HardwareConfig
 from flows.contracts.program import CLUSTER, HELLO, SLOT, STEP, WRITE, Fields, fields_width, slot_header_words
 
 __all__ = ["cluster_layout", "fields_layout", "hello_layout", "slot_layout", "step_layout", "write_layout"]
@@ -22,6 +22,6 @@ write_layout = fields_layout(WRITE)
 def slot_layout(config: HardwareConfig) -> data.StructLayout:
     """Header of a SLOT packet: common fields, then one entry per cluster, padded to whole words."""
     used = fields_width(SLOT) + config.clusters * fields_width(CLUSTER)
-    padding = slot_header_words(config) * WORD_BITS - used
+    padding = slot_header_words(config) * config.stream_bits - used
     members = dict(SLOT) | {"clusters": data.ArrayLayout(cluster_layout, config.clusters)}
     return data.StructLayout(members | ({"padding": padding} if padding else {}))

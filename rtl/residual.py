@@ -88,7 +88,7 @@ class Residual(wiring.Component):
         super().__init__({
             "i": In(Flow(residual_layout())),
             "width": In(11),
-            "initial": In(WordWrite()),
+            "initial": In(WordWrite(WORD_BITS)),
             "read_address": In(range(self.depth)),
             "read_data": Out(WORD_BITS),
             "statistic": Out(Flow(statistic_layout())),

@@ -19,14 +19,13 @@ import numpy as np
 
 from flows.contracts.errors import SimulationError
 from flows.contracts.files import replacing
-from flows.contracts.hardware import BLOCK, WORD_BITS, HardwareConfig, ceil_div
+from flows.contracts.hardware import BLOCK, PAGE_BYTES, WORD_BITS, HardwareConfig, ceil_div
 from flows.contracts.registers import Error, error_text
 from sim import probes
 from sim.runner import ROOT, Build, build, run
 from sim.verilog_source import Source
 
-WORD_BYTES = WORD_BITS // 8
-PAGE = 4096
+LOGIT_WORD_BYTES = WORD_BITS // 8
 FIRST_ADDRESS = 0x0010_0000
 """Where the first buffer lies; low addresses stay unused, so that a zero address register is found out."""
 UNWRITTEN = 0xA5
@@ -56,7 +55,7 @@ class MemoryOptions:
     ----------
     latency : cycles from a read address to its first data
     latency_random : adds 0 to this many cycles
-    bandwidth : bytes per cycle, 0 for no limit
+    bandwidth : bytes per cycle, 0 for as many as the bus takes
     stall : percent of cycles in which a channel pauses
     error_at : address that answers with an error
     dead : take requests, never answer
@@ -65,7 +64,7 @@ class MemoryOptions:
 
     latency: int = 100
     latency_random: int = 0
-    bandwidth: float = 32.0
+    bandwidth: float = 0.0
     stall: int = 0
     error_at: int | None = None
     dead: bool = False
@@ -180,7 +179,7 @@ def run_frames(frames: Sequence[Frame], config: HardwareConfig, *, memory: Memor
         initial, places = lay_out(frames, config)
         (folder / "memory.bin").write_bytes(initial)
         job = {"frames": [{"program": place.program, "image": place.image, "output": place.output,
-                           "words": len(frame.program) // WORD_BYTES}
+                           "words": len(frame.program) // config.stream_bytes}
                           for frame, place in zip(frames, places, strict=True)],
                "watchdog": watchdog, "max_cycles": max_cycles, "config_hash": config.config_hash()}
         (folder / "job.json").write_text(json.dumps(job))
@@ -235,12 +234,12 @@ def lay_out(frames: Sequence[Frame], config: HardwareConfig) -> tuple[bytes, lis
     """
     memory, places = bytearray(FIRST_ADDRESS), []
     stored: dict[bytes, int] = {}
-    output_bytes = ceil_div(config.class_cols * WORD_BYTES, PAGE) * PAGE
+    output_bytes = ceil_div(config.class_cols * LOGIT_WORD_BYTES, PAGE_BYTES) * PAGE_BYTES
 
     def store(content: bytes) -> int:
         address = len(memory)
         memory.extend(content)
-        memory.extend(bytes(-len(memory) % PAGE))
+        memory.extend(bytes(-len(memory) % PAGE_BYTES))
         return address
 
     for frame in frames:
@@ -270,7 +269,7 @@ def _result(frame: Frame, place: Placement, final: np.ndarray, records: np.ndarr
             wave: Path | None, seconds: float) -> Run:
     output = final[place.output:place.output + place.output_bytes].copy()
     words = ceil_div(frame.classes, BLOCK)
-    if (output[:words * WORD_BYTES].reshape(words, -1) == UNWRITTEN).all(axis=1).any():
+    if (output[:words * LOGIT_WORD_BYTES].reshape(words, -1) == UNWRITTEN).all(axis=1).any():
         raise SimulationError("the hardware reported success but left part of the output buffer unwritten")
     logits = output[:frame.classes * 2].view("<i2").copy()
     cycles = registers["CYCLES_HI"] << 32 | registers["CYCLES_LO"]

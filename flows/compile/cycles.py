@@ -1,24 +1,24 @@
 """Cycle model: how long the hardware takes for a program, slot by slot, from its stream alone.
 
 Three things run side by side: the memory delivers words into the prefetch FIFO, the decoder takes them one a cycle and
-stays one slot ahead, and the array works through slots. A slot starts when its predecessor's last token has been
-issued, it is loaded, and what it depends on (barrier, norm or image columns, token selection) is there. The constants
-are in :class:`flows.contracts.timing.Timing`.
+stays one slot and a header ahead, and the array works through slots. A slot starts when its predecessor's last token
+has been issued, it is loaded, and what it depends on (barrier, norm or image columns, token selection) is there. The
+constants are in :class:`flows.contracts.timing.Timing`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from flows.compile.decode import Packet, packets
-from flows.compile.layout import WORD_BYTES
 from flows.compile.memory_model import Reader
 from flows.compile.steps import tokens_after
 from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
-from flows.contracts.program import BLOCK_WORDS, COLUMN_PARAMETER_WORDS, Drop, Kind, Post, Source, Target, Tile
+from flows.contracts.program import Drop, Kind, Post, Target, Tile, column_parameter_words
 from flows.contracts.timing import Timing
 
 
@@ -55,7 +55,7 @@ class Estimate:
         return {cause: sum(step.stalls[cause] for step in self.steps) for cause in self.steps[0].stalls}
 
 
-def estimate(stream: np.ndarray, config: HardwareConfig, *, bytes_per_cycle: float = 32, latency: int = 100,
+def estimate(stream: np.ndarray, config: HardwareConfig, *, bytes_per_cycle: float = 0, latency: int = 100,
              alive: Mapping[int, int] | None = None, timing: Timing | None = None) -> Estimate:
     """Cycles of a program.
 
@@ -63,7 +63,7 @@ def estimate(stream: np.ndarray, config: HardwareConfig, *, bytes_per_cycle: flo
     ----------
     stream : uint8, the program's stream
     config : the hardware it is for
-    bytes_per_cycle : what the memory delivers; the bus width caps it
+    bytes_per_cycle : what the memory delivers; the bus width caps it, and stands for 0
     latency : cycles from a read request to its first word
     alive : tokens after the step with this index, for steps that drop by threshold; most possible ones when absent
     timing : constants of the hardware
@@ -77,7 +77,8 @@ def estimate(stream: np.ndarray, config: HardwareConfig, *, bytes_per_cycle: flo
     ArtifactError
         When the stream is no complete program.
     """
-    model = _Model(stream, config, min(bytes_per_cycle, config.bus_bits / 8), latency, alive or {}, timing or Timing())
+    rate = min(bytes_per_cycle or math.inf, config.bus_bits / 8)
+    model = _Model(stream, config, rate, latency, alive or {}, timing or Timing())
     for packet in packets(stream, config):
         model.take(packet)
     return model.finish()
@@ -87,14 +88,14 @@ class _Model:
     def __init__(self, stream: np.ndarray, config: HardwareConfig, rate: float, latency: int, alive: Mapping[int, int],
                  timing: Timing) -> None:
         self.config, self.timing, self.alive, self.latency = config, timing, alive, latency
-        self.words_per_cycle = min(1.0, rate / WORD_BYTES)
-        self.stream_words = stream.size // WORD_BYTES
+        self.words_per_cycle = min(1.0, rate / config.stream_bytes)
+        self.stream_words = stream.size // config.stream_bytes
         self.decoder = 0          # the decoder is free from here on
+        self.table_free = 0       # the next word of a table can be taken
         self.slot_start = -1      # of the slot that started last
         self.slot_end = 0
-        self.parameters_free = 0  # those of the slot that drained last have become active
+        self.parameters: list[int] = []  # when the column parameters of each drain have become active
         self.fields: dict[str, int] = {}
-        self.running: dict[str, int] = {}  # the step of the slot that started last
         self.tokens = 0
         self.begin = 0            # barrier of the current step
         self.first = True         # no slot of the step has started yet
@@ -112,8 +113,7 @@ class _Model:
             self._step(packet)
         elif packet.kind is Kind.WRITE:
             self._read(packet.position, packet.header)
-            cost = self.timing.write_word[Target(packet.fields["target"])]
-            self._read(packet.position + packet.header, packet.fields["words"], cost)
+            self._write(packet)
         elif packet.kind is Kind.SLOT:
             self._slot(packet)
 
@@ -129,9 +129,20 @@ class _Model:
         assert self.reader is not None
         self.decoder = self.reader.take(position, words, self.decoder, cost)
 
+    def _write(self, packet: Packet) -> None:
+        """Payload of a table: every word waits until the one before has been written."""
+        target, first = Target(packet.fields["target"]), packet.position + packet.header
+        if target in (Target.EXP, Target.GELU):
+            for position in range(first, first + packet.fields["words"]):
+                self.decoder = max(self.decoder, self.table_free)
+                self._read(position, 1)
+                self.table_free = self.decoder - 1 + self.timing.table_word(self.config)
+        else:
+            self._read(first, packet.fields["words"], self.timing.write_word(target, self.config))
+
     def _hello(self, packet: Packet) -> None:
-        image = packet.fields["image_tokens"] * packet.fields["image_pairs"]
-        self.reader = Reader(self.stream_words, image, self.words_per_cycle, self.latency, self.config.fifo_words,
+        image = packet.fields["image_tokens"] * packet.fields["image_words"]
+        self.reader = Reader(self.stream_words, image, self.words_per_cycle, self.latency, self.config,
                              self.timing)
         self.image_tokens = packet.fields["image_tokens"]
         self._read(packet.position, packet.header)
@@ -163,42 +174,36 @@ class _Model:
         self.steps.append(StepCycles(packet.fields["index"], self.tokens))
 
     def _slot(self, packet: Packet) -> None:
-        """The decoder holds one slot: the header is taken once the slot before has started."""
+        """The header is taken ahead; blocks and parameters once the slot before has started."""
         tile = Tile(self.fields["tile"])
-        self.decoder = max(self.decoder, self.slot_start + 1)
         self._read(packet.position, packet.header)
-        self.decoder += self.timing.slot_decode
+        # Keys do not exist before the step has begun.
+        barrier = self.begin - 1 if self.first and tile is Tile.KEY else 0
+        self.decoder = max(self.decoder, self.slot_start, barrier) + self.timing.slot_decode
         valid = [entry for entry in packet.clusters if entry["valid"]]
         if tile is not Tile.STREAM:
             valid = [entry for entry in valid if entry["key_block"] < ceil_div(self.tokens, BLOCK)]
-            if valid:
-                self.decoder = self._load_from(tile) + BLOCK_WORDS * len(valid) + self.timing.tile_extra
+            self.decoder += self.config.block_words * len(valid) + self.timing.tile_extra
+            if valid and tile is Tile.KEY:
+                self.decoder += self.timing.key_extra
         else:
-            self.decoder = self._load_from(tile)
             self._read(packet.position + packet.header, packet.blocks)
         if packet.fields["drain"]:
-            self.decoder = max(self.decoder, self.parameters_free)
-            self._read(packet.position + packet.header + packet.blocks, COLUMN_PARAMETER_WORDS)
-        else:
-            self.decoder += self.timing.no_parameters
+            self._parameters(packet)
         if valid:
             self._start(packet)
 
-    def _load_from(self, tile: Tile) -> int:
-        """First cycle in which stationary blocks of the next slot may be loaded."""
-        barrier = self.begin if self.first and tile is Tile.KEY else 0
-        free = self.slot_start + self.timing.load_gap + self._exp()
-        return max(self.decoder, free, barrier)
-
-    def _exp(self) -> int:
-        """Scores take longer to the clusters. What counts is the step of the running slot."""
-        return self.timing.exp if self.running.get("source") == Source.S else 0
+    def _parameters(self, packet: Packet) -> None:
+        """They wait for a place in the queue."""
+        if len(self.parameters) >= self.timing.parameter_sets:
+            self.decoder = max(self.decoder, self.parameters[-self.timing.parameter_sets])
+        self._read(packet.position + packet.header + packet.blocks, column_parameter_words(self.config))
 
     def _start(self, packet: Packet) -> None:
         # In the order in which the hardware waits, and counts, when there are several causes.
         barrier = self.begin + (self.timing.rsqrt if self.fields["norm"] else 0)
         causes = {"barrier": barrier if self.first else 0,
-                  "load": self.decoder + self.timing.ready,
+                  "load": self.decoder,
                   "column": self._columns_ready(packet.fields["need_columns"]),
                   "select": self._selected() if packet.fields["drain"] else 0}
         step, start = self.steps[-1], self.slot_end
@@ -211,10 +216,9 @@ class _Model:
         self.drained += packet.fields["drain"]
         drops = self.fields["drop"] != Drop.NONE
         self.slot_start, self.first = start, False
-        self.running = self.fields
         if packet.fields["drain"]:
-            context = self.fields["post"] == Post.CONTEXT
-            self.parameters_free = start + self.timing.param_gap + self._exp() + (self.timing.divide if context else 0)
+            context = self.timing.exp + self.timing.divide if self.fields["post"] == Post.CONTEXT else 0
+            self.parameters.append(start + self.timing.param_gap + context)
         rows = self.config.slot_rows(self.tokens, drops=drops)
         self.slot_end = start + max(rows, self.timing.min_slot)
         step.streamed += rows
@@ -228,7 +232,7 @@ class _Model:
     def _columns_ready(self, need: int) -> int:
         if self.fields["image"] and need:
             assert self.reader is not None
-            return self.reader.image_arrival(ceil_div(need, 2) * self.image_tokens)
+            return self.reader.image_arrival(ceil_div(need, self.config.rows_per_word) * self.image_tokens)
         if self.fields["norm"]:
             return self.begin + self.timing.rsqrt + self.timing.norm_fill + max(need - 1, 0) * self.rows
         return 0

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flows.compile.layout import WORD_BYTES
 from flows.contracts.errors import ArtifactError
 from flows.contracts.hardware import HardwareConfig
 from flows.contracts.program import (
-    BLOCK_WORDS,
     CLUSTER,
-    COLUMN_PARAMETER_WORDS,
     END,
     HELLO,
     SLOT,
@@ -22,6 +19,7 @@ from flows.contracts.program import (
     Drop,
     Kind,
     Tile,
+    column_parameter_words,
     fields_width,
     slot_header_words,
     unpack,
@@ -58,13 +56,14 @@ def packets(stream: np.ndarray, config: HardwareConfig) -> Iterator[Packet]:
     ArtifactError
         When a packet is unknown or the stream ends within one.
     """
-    total, position, tile = stream.size // WORD_BYTES, 0, Tile.STREAM
+    size = config.stream_bytes
+    total, position, tile = stream.size // size, 0, Tile.STREAM
     data = stream.tobytes()
     slot_words = slot_header_words(config)
     while position < total:
-        code = data[position * WORD_BYTES] & 15
+        code = data[position * size] & 15
         words = slot_words if code == Kind.SLOT else 1
-        header = int.from_bytes(data[position * WORD_BYTES:(position + words) * WORD_BYTES], "little")
+        header = int.from_bytes(data[position * size:(position + words) * size], "little")
         packet = _packet(code, position, words, header, tile, config)
         if position + packet.words > total:
             raise ArtifactError("the program stream ends within a packet; compile it again")
@@ -82,8 +81,8 @@ def _packet(code: int, position: int, words: int, header: int, tile: Tile, confi
         fields = unpack(SLOT, header)
         offset, width = fields_width(SLOT), fields_width(CLUSTER)
         clusters = tuple(unpack(CLUSTER, header >> (offset + width * c)) for c in range(config.clusters))
-        blocks = BLOCK_WORDS * sum(entry["valid"] for entry in clusters) if tile is Tile.STREAM else 0
-        payload = blocks + COLUMN_PARAMETER_WORDS * fields["drain"]
+        blocks = config.block_words * sum(entry["valid"] for entry in clusters) if tile is Tile.STREAM else 0
+        payload = blocks + column_parameter_words(config) * fields["drain"]
         return Packet(Kind.SLOT, position, words, blocks, words + payload, fields, clusters)
     if code == Kind.WRITE:
         fields = unpack(WRITE, header)

@@ -6,6 +6,9 @@ from flows.contracts.artifact import SparseVit
 from flows.contracts.errors import ConfigError
 from flows.contracts.hardware import BLOCK, MAX_HEADS_LIMIT, HardwareConfig, ceil_div
 
+WIDE_STREAM_MACS = 2048
+"""MACs per cycle from which on the wide stream is the default."""
+
 
 def check_fit(artifact: SparseVit, config: HardwareConfig) -> None:
     """Refuse a network that is larger than the hardware.
@@ -29,12 +32,16 @@ def check_fit(artifact: SparseVit, config: HardwareConfig) -> None:
 def config_for(artifact: SparseVit, clusters: int = 4, **options: object) -> HardwareConfig:
     """Smallest configuration for a network: sizes follow the network, ``options`` override any field.
 
-    ``score_heads`` is the number of heads, fewer when the score memory could not hold them.
+    ``score_heads`` is the number of heads, fewer when the score memory could not hold them. Arrays of
+    ``WIDE_STREAM_MACS`` and more get stream words of 512 bits from a bus as wide, as short slots would otherwise wait
+    for their weights, and a deeper FIFO.
     """
     sizes: dict[str, object] = {option: size for _, size, option in _sizes(artifact)}
     sizes["max_tokens"] = ceil_div(artifact.tokens, BLOCK) * BLOCK
     sizes["banks"] = 16 if clusters > 8 else 8
     sizes["clusters"] = clusters
+    if clusters * int(options.get("groups", 1)) * BLOCK * BLOCK >= WIDE_STREAM_MACS:  # type: ignore[call-overload]
+        sizes |= {"stream_bits": 512, "bus_bits": 512, "fifo_words": 4096}
     sizes.update(options)
     if "score_heads" not in options:
         stride = HardwareConfig.from_dict({**sizes, "score_heads": 1}).score_stride

@@ -21,8 +21,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
-from flows.contracts.hardware import ceil_div
-from flows.contracts.program import BLOCK_WORDS, COLUMN_PARAMETER_WORDS
+from flows.contracts.hardware import HardwareConfig, ceil_div
+from flows.contracts.program import column_parameter_words
 
 
 def start_delay(sources: Sequence[int], columns_per_slot: int) -> int:
@@ -49,9 +49,9 @@ def slots_bound(lengths: Sequence[int], delays: Sequence[int], clusters: int, dr
     return bound
 
 
-def step_cycles_bound(slots: int, rows: int, streamed_blocks: int, columns: int) -> int:
+def step_cycles_bound(slots: int, rows: int, streamed_blocks: int, columns: int, config: HardwareConfig) -> int:
     """Fewest cycles of a step: its slots, or its words, of which the decoder takes one a cycle."""
-    return max(slots * rows, streamed_blocks * BLOCK_WORDS + columns * COLUMN_PARAMETER_WORDS)
+    return max(slots * rows, streamed_blocks * config.block_words + columns * column_parameter_words(config))
 
 
 def _drain_bound(earliest: Sequence[int], drains: int) -> int:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 
-from flows.contracts.hardware import ceil_div
+from flows.contracts.hardware import HardwareConfig, ceil_div
 from flows.contracts.timing import Timing
 
 
 class Reader:
     """Two clients, program and image, share one read channel in the order of their requests.
 
-    A burst of either is requested when its FIFO has room for all of it. The image is taken as it arrives; the program
+    A burst of either is requested when its FIFO has room for all of it; while the image is on its way, the program is
+    not requested far ahead. The image is taken as it arrives; the program
     is taken by :meth:`take`.
 
     Parameters
@@ -19,16 +20,17 @@ class Reader:
     stream_words, image_words : lengths of the two transfers
     rate : words per cycle
     latency : cycles from request to first word
-    fifo_words : depth of the program FIFO
+    config : bursts and depth of the program FIFO
     timing : constants of the hardware
     """
 
-    def __init__(self, stream_words: int, image_words: int, rate: float, latency: int, fifo_words: int,
-                 timing: Timing) -> None:
+    def __init__(self, stream_words: int, image_words: int, rate: float, latency: int,
+                 config: HardwareConfig, timing: Timing) -> None:
         self.rate, self.latency, self.timing = rate, latency, timing
-        self.burst = timing.burst_words
+        self.burst = timing.burst_words(config)
         self.stream_words, self.image_words = stream_words, image_words
-        self.ahead = max(1, fifo_words // self.burst)
+        self.ahead = max(1, config.fifo_words // self.burst)
+        self.limit = max(1, timing.ahead_bytes // config.stream_bytes // self.burst)
         self.image_ahead = max(1, timing.image_fifo_words // self.burst)
         self.bus_free = float(timing.start)
         self.first: list[float] = []       # arrival of the first word of each program burst
@@ -72,14 +74,17 @@ class Reader:
 
     def _program_request(self) -> float:
         index = len(self.first)
-        if index * self.burst >= self.stream_words or index - self.ahead >= len(self.consumed):
+        ahead = self.ahead if self._image_complete() else min(self.ahead, self.limit)
+        if index * self.burst >= self.stream_words or index - ahead >= len(self.consumed):
             return math.inf
-        return float(self.timing.start if index < self.ahead
-                     else self.consumed[index - self.ahead] + self.timing.read_pipe)
+        return float(self.timing.start if index < ahead else self.consumed[index - ahead] + self.timing.read_pipe)
+
+    def _image_complete(self) -> bool:
+        return len(self.image) * self.burst >= self.image_words
 
     def _image_request(self) -> float:
         index = len(self.image)
-        if index * self.burst >= self.image_words:
+        if self._image_complete():
             return math.inf
         return float(self.timing.start) if index < self.image_ahead \
             else self.image[index - self.image_ahead] + self.timing.read_pipe

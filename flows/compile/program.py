@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flows.compile import layout
 from flows.compile.cycles import estimate
 from flows.compile.fit import check_fit
-from flows.compile.layout import WORD_BYTES, header_bytes, image_pairs, pack_image, parameter_words, weight_blocks
+from flows.compile.layout import header_bytes, pack_image, parameter_words, weight_blocks
 from flows.compile.lower_bound import step_cycles_bound
 from flows.compile.schedule import Job, Problem, Schedule, schedule
 from flows.compile.steps import Parameters, Step, network_steps
 from flows.compile.writes import place_writes
 from flows.contracts.artifact import SparseVit
-from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
+from flows.contracts.hardware import BLOCK, PAGE_BYTES, HardwareConfig, ceil_div
 from flows.contracts.program import (
-    BLOCK_WORDS,
     CLUSTER,
     END,
     HELLO,
@@ -33,9 +33,6 @@ from flows.contracts.program import (
 )
 from flows.contracts.timing import Timing
 
-PAD_WORDS = 128
-"""The stream ends on a multiple of this, so that reads may run to the end of a 4 KiB page."""
-
 
 @dataclass(frozen=True, eq=False)
 class Program:
@@ -43,7 +40,7 @@ class Program:
 
     Attributes
     ----------
-    stream : uint8 ``(words * 32,)``, what the hardware reads
+    stream : uint8 ``(words * stream_bytes,)``, what the hardware reads, up to the end of a page
     config : the hardware it is for
     manifest : JSON-compatible description: network, hashes, one entry per step, totals
     placements : one schedule per step, for dashboards and tests
@@ -56,8 +53,8 @@ class Program:
 
     @property
     def words(self) -> int:
-        """Length of the stream in 256-bit words."""
-        return self.stream.size // WORD_BYTES
+        """Length of the stream in words."""
+        return self.stream.size // self.config.stream_bytes
 
 
 def compile_program(artifact: SparseVit, config: HardwareConfig) -> Program:
@@ -81,7 +78,7 @@ def compile_program(artifact: SparseVit, config: HardwareConfig) -> Program:
 
 def image_words(program: Program, patches: np.ndarray) -> np.ndarray:
     """Image buffer for int8 patches ``(tokens, patch inputs)``, see :func:`flows.compile.layout.pack_image`."""
-    return pack_image(patches, program.manifest["tokens"], program.manifest["patch_inputs"])
+    return pack_image(patches, program.manifest["tokens"], program.manifest["patch_inputs"], program.config)
 
 
 def scheduling_problem(step: Step, config: HardwareConfig) -> Problem:
@@ -93,35 +90,35 @@ def scheduling_problem(step: Step, config: HardwareConfig) -> Problem:
     return Problem(
         jobs=tuple(Job(column.sources, column.last) for column in step.columns), clusters=config.clusters,
         banks=config.banks, drains=config.drains, first_drain=first_drain,
-        columns_per_slot=2 if step.fields.get("image") else step.fields.get("norm", 0))
+        columns_per_slot=config.rows_per_word if step.fields.get("image") else step.fields.get("norm", 0))
 
 
 def _finish_stream(chunks: list[np.ndarray], artifact: SparseVit, config: HardwareConfig) -> np.ndarray:
-    """HELLO in front, END behind, zeros up to the next multiple of ``PAD_WORDS``."""
-    end = header_bytes((END, {"kind": Kind.END}))
+    """HELLO in front, END behind, zeros up to the end of the page."""
+    end = header_bytes(config, (END, {"kind": Kind.END}))
     body = np.concatenate([*chunks, end])
-    hello_words = header_bytes((HELLO, {})).size // WORD_BYTES
-    words = ceil_div(hello_words + body.size // WORD_BYTES, PAD_WORDS) * PAD_WORDS
-    hello = header_bytes((HELLO, {
-        "kind": Kind.HELLO, "magic": MAGIC, "version": VERSION, "config_hash": config.config_hash(), "words": words,
-        "image_tokens": artifact.tokens, "image_pairs": image_pairs(artifact.embed.weight.shape[1])}))
-    stream = np.zeros(words * WORD_BYTES, np.uint8)
+    size = ceil_div(header_bytes(config, (HELLO, {})).size + body.size, PAGE_BYTES) * PAGE_BYTES
+    hello = header_bytes(config, (HELLO, {
+        "kind": Kind.HELLO, "magic": MAGIC, "version": VERSION, "config_hash": config.config_hash(),
+        "words": size // config.stream_bytes, "image_tokens": artifact.tokens,
+        "image_words": layout.image_words(artifact.embed.weight.shape[1], config)}))
+    stream = np.zeros(size, np.uint8)
     stream[:hello.size] = hello
     stream[hello.size:hello.size + body.size] = body
     return stream
 
 
 def _step_packets(index: int, step: Step, placed: Schedule, config: HardwareConfig) -> Iterable[np.ndarray]:
-    yield header_bytes((STEP, {"kind": Kind.STEP, "index": index, **step.fields}))
+    yield header_bytes(config, (STEP, {"kind": Kind.STEP, "index": index, **step.fields}))
     blocks = weight_blocks(step.linear) if step.linear is not None else None
-    parameters = parameter_words(step.bias, step.mult)
+    parameters = parameter_words(step.bias, step.mult, config)
     gaps = place_writes(step, placed, config)
     place = [{source: turn for turn, source in enumerate(column.sources)} for column in step.columns]
     last_drain = int(np.flatnonzero(placed.drain >= 0)[-1])
     for slot in range(placed.slots):
         for write in gaps.get(slot, ()):
-            yield from _write_packet(write)
-        yield _slot_header(step, placed, slot, place, last=slot == last_drain)
+            yield from _write_packet(write, config)
+        yield _slot_header(config, step, placed, slot, place, last=slot == last_drain)
         if blocks is not None:
             for job, source in zip(placed.job[slot], placed.source[slot], strict=True):
                 if job >= 0:
@@ -130,10 +127,11 @@ def _step_packets(index: int, step: Step, placed: Schedule, config: HardwareConf
         if placed.drain[slot] >= 0:
             yield parameters[step.columns[placed.job[slot, placed.drain[slot]]].output]
     for write in gaps.get(placed.slots, ()):
-        yield from _write_packet(write)
+        yield from _write_packet(write, config)
 
 
-def _slot_header(step: Step, placed: Schedule, slot: int, place: list[dict[int, int]], *, last: bool) -> np.ndarray:
+def _slot_header(config: HardwareConfig, step: Step, placed: Schedule, slot: int, place: list[dict[int, int]], *,
+                 last: bool) -> np.ndarray:
     values: dict[str, int] = {"kind": Kind.SLOT}
     drain = int(placed.drain[slot])
     if drain >= 0:
@@ -146,7 +144,7 @@ def _slot_header(step: Step, placed: Schedule, slot: int, place: list[dict[int, 
         values["need_columns"] = int(placed.source[slot].max()) + 1
     clusters = [(CLUSTER, _cluster_entry(step, int(job), int(source), place))
                 for job, source in zip(placed.job[slot], placed.source[slot], strict=True)]
-    return header_bytes((SLOT, values), *clusters)
+    return header_bytes(config, (SLOT, values), *clusters)
 
 
 def _cluster_entry(step: Step, job: int, source: int, place: list[dict[int, int]]) -> dict[str, int]:
@@ -161,10 +159,10 @@ def _cluster_entry(step: Step, job: int, source: int, place: list[dict[int, int]
     return entry
 
 
-def _write_packet(write: Parameters) -> Iterable[np.ndarray]:
-    words = write.rows.size // WORD_BYTES
+def _write_packet(write: Parameters, config: HardwareConfig) -> Iterable[np.ndarray]:
+    words = write.rows.size // config.stream_bytes
     header = {"kind": Kind.WRITE, "target": write.target, "address": write.address, "words": words}
-    yield header_bytes((WRITE, header))
+    yield header_bytes(config, (WRITE, header))
     yield write.rows.reshape(-1)
 
 
@@ -180,7 +178,7 @@ def _manifest(artifact: SparseVit, config: HardwareConfig, steps: list[Step], pr
             "columns": len(step.columns), "blocks": step.blocks, "slots": placed.slots,
             "wait_slots": placed.waits, "lower_bound_slots": bound, "useful_macs": step.useful_macs,
             "lower_bound_cycles": step_cycles_bound(bound, config.slot_rows(step.tokens, drops=False), streamed,
-                                                    len(step.columns)),
+                                                    len(step.columns), config),
             "expected_cycles": cycles.steps[index].cycles})
     totals = {key: sum(entry[key] for entry in entries)
               for key in ("columns", "blocks", "slots", "wait_slots", "lower_bound_slots", "useful_macs",
@@ -189,6 +187,7 @@ def _manifest(artifact: SparseVit, config: HardwareConfig, steps: list[Step], pr
         "model": artifact.model, "weights": artifact.weights, "artifact_hash": artifact.content_hash(),
         "config_hash": config.config_hash(), "tokens": artifact.tokens, "width": artifact.width,
         "patch_inputs": int(artifact.embed.weight.shape[1]), "classes": int(artifact.head.weight.shape[0]),
-        "words": stream.size // WORD_BYTES, "block_bytes": BLOCK_WORDS * WORD_BYTES, "block": BLOCK,
+        "words": stream.size // config.stream_bytes, "word_bytes": config.stream_bytes, "block_bytes": BLOCK * BLOCK,
+        "block": BLOCK,
         "static": all(step.static for step in steps), "steps": entries,
         "totals": {**totals, "expected_cycles": cycles.total}}

@@ -10,7 +10,6 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from flows.compile.layout import WORD_BYTES
 from flows.compile.program import Program
 from flows.compile.schedule import Schedule
 from flows.contracts.errors import ArtifactError, ConfigError
@@ -95,7 +94,7 @@ def _rebuild(path: Path, meta: dict, tensors: dict[str, np.ndarray]) -> Program:
 
 def _check_hello(path: Path, program: Program) -> None:
     """The stream itself must be of this version and for the configuration stored beside it."""
-    hello = unpack(HELLO, int.from_bytes(program.stream[:WORD_BYTES].tobytes(), "little"))
+    hello = unpack(HELLO, int.from_bytes(program.stream[:program.config.stream_bytes].tobytes(), "little"))
     if hello["magic"] != MAGIC or hello["words"] != program.words:
         raise ArtifactError(f"{path} holds no complete program stream; compile it again")
     if hello["version"] != VERSION:

@@ -50,12 +50,14 @@ class Column:
 class Parameters:
     """Tables that have to be written while a step runs: ``(target, first address, rows)`` per entry.
 
-    ``rows`` has one row per address: a word, or three words for NORM.
+    ``rows`` has one row per address: a word, or the words of a column for NORM; for RESIDUAL ``tokens`` of them are in
+    a word.
     """
 
     target: Target
     address: int
     rows: np.ndarray
+    tokens: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +153,7 @@ class _Network:
     def _qkv(self, name: str, block: Block) -> Step:
         dests = [(Dest.A, column) for column in range(self.cols)]
         dests += [(Dest.KV, column) for column in range(2 * self.cols)]
-        tables = [Parameters(target, 0, table.reshape(-1, 32).view(np.uint8))
+        tables = [Parameters(target, 0, table.reshape(-1, self.config.stream_bytes).view(np.uint8))
                   for target, table in ((Target.EXP, block.exp), (Target.GELU, block.gelu))]
         return self._linear(f"{name}.qkv", block.qkv, dests, Post.INT8, Source.X,
                             fields=self._norm_fields(block.norm1, NORM1_HALF),
@@ -221,12 +223,13 @@ class _Network:
         return {"norm": 1, "norm_half": half, "norm_columns": self.cols, "norm_shift": norm.shift}
 
     def _norm_writes(self, norm: Norm, half: int) -> Parameters:
-        words = parameter_words(norm.beta, norm.gamma)
+        words = parameter_words(norm.beta, norm.gamma, self.config)
         return Parameters(Target.NORM, half * self.config.max_width // BLOCK, words)
 
     def _residual_writes(self) -> Parameters:
         """Column after column; the gap up to ``max_tokens`` is left out when the packets are made."""
-        return Parameters(Target.RESIDUAL, 0, residual_words(self.artifact.residual_init))
+        words = residual_words(self.artifact.residual_init, self.config)
+        return Parameters(Target.RESIDUAL, 0, words, tokens=self.config.stream_bits // (16 * BLOCK))
 
     def _drop(self, block: Block) -> tuple[Drop, int, int]:
         """Mode, k and threshold; no drop at all when k keeps every token, as that costs nothing."""

@@ -8,91 +8,92 @@ first slot and is left to the first step of a program, which has to wait for the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
-from flows.compile.layout import WORD_BYTES
 from flows.compile.schedule import Schedule
 from flows.compile.steps import Parameters, Step
 from flows.contracts.hardware import HardwareConfig, ceil_div
-from flows.contracts.program import BLOCK_WORDS, COLUMN_PARAMETER_WORDS, Target, slot_header_words
+from flows.contracts.program import Target, column_parameter_words, slot_header_words
 from flows.contracts.timing import Timing
 
-MARGIN = 24
-"""Cycles of a slot that are left free, for the gap after its start and for words that come late."""
 MAX_PACKET_WORDS = 1023
-
-
-@dataclass(frozen=True)
-class _Gap:
-    """Cycles the decoder has left in a gap, and the packets put there."""
-
-    room: int
-    packets: list[Parameters]
 
 
 def place_writes(step: Step, placed: Schedule, config: HardwareConfig) -> dict[int, list[Parameters]]:
     """Packets by gap. Small tables fill the gaps from the front; the initial residual is spread evenly over the slots
     before the first drain, as the image is loaded at the same time, and what does not fit comes before slot 0."""
-    gaps = {gap: [] for gap in range(placed.slots + 1)}
-    rooms = _rooms(step, placed, config)
+    places = _Places(step, placed, config)
     for parameters in step.writes:
         if parameters.target is Target.RESIDUAL:
-            _spread_residual(parameters, step.tokens, config, _first_drain(placed), rooms, gaps)
+            places.spread_residual(parameters, int(np.flatnonzero(placed.drain >= 0)[0]))
         else:
-            _fill_tables(parameters, placed.slots, rooms, gaps)
-    return gaps
+            places.fill(parameters)
+    return places.gaps
 
 
-def _first_drain(placed: Schedule) -> int:
-    return int(np.flatnonzero(placed.drain >= 0)[0])
+class _Places:
+    """The gaps of a step, with the cycles that the decoder has left in each and the packets put there."""
+
+    def __init__(self, step: Step, placed: Schedule, config: HardwareConfig) -> None:
+        self.config, self.tokens = config, step.tokens
+        self.rows = max(config.slot_rows(step.tokens, drops=False), Timing().min_slot)
+        self.gaps: dict[int, list[Parameters]] = {gap: [] for gap in range(placed.slots + 1)}
+        valid = (placed.job >= 0).sum(axis=1)
+        load = slot_header_words(config) + config.block_words * valid + column_parameter_words(config)
+        load += Timing().slot_decode
+        self.rooms = [0, *(max(0, self.rows - int(cycles)) for cycles in load[1:]), 0]
+        self.candidates = list(range(1, placed.slots)) or [placed.slots]
+        self.table_gap = 0  # first gap in which the last table word has been written
+        self.leftover = 0
+
+    def fill(self, table: Parameters) -> None:
+        """One packet per address; those that fit nowhere are dealt out over the gaps in turn."""
+        words = table.rows.shape[1] // self.config.stream_bytes
+        cost = words * Timing().write_word(table.target, self.config) + 1
+        in_background = table.target in (Target.EXP, Target.GELU)
+        spacing = ceil_div(Timing().table_word(self.config), self.rows) if in_background else 0
+        entries = self.config.stream_bytes if in_background else 1
+        first = self.table_gap if in_background else 0
+        for row, data in enumerate(table.rows):
+            gap = self._gap(first, cost)
+            if in_background:
+                first = self.table_gap = gap + spacing
+            self.rooms[gap] -= cost
+            self.gaps[gap].append(Parameters(table.target, table.address + row * entries, data))
+
+    def _gap(self, first: int, cost: int) -> int:
+        """The first gap with room; without any, the first gap at all, or one after the other."""
+        fitting = next((gap for gap in self.candidates if gap >= first and self.rooms[gap] >= cost), None)
+        if fitting is not None:
+            return fitting
+        later = next((gap for gap in self.candidates if gap >= first > 0), None)
+        if later is not None:
+            return later
+        self.leftover += 1
+        return self.candidates[(self.leftover - 1) % len(self.candidates)]
+
+    def spread_residual(self, table: Parameters, first_drain: int) -> None:
+        """Evenly over the gaps up to the first drain."""
+        total, column_words = len(table.rows), ceil_div(self.tokens, table.tokens)
+        cost = Timing().write_word(table.target, self.config)
+        share = ceil_div(total, max(first_drain, 1))
+        sizes = [0, *(max(0, min(share, (self.rooms[gap] - 2) // cost)) for gap in range(1, first_drain + 1))]
+        sizes[0] = max(0, total - sum(sizes))
+        begin = 0
+        for gap, most in enumerate(sizes):
+            size = min(most, total - begin)
+            for first, last in _pieces(begin, begin + size, column_words):
+                column, word = divmod(first, column_words)
+                address = column * self.config.max_tokens + word * table.tokens
+                self.gaps[gap].append(Parameters(Target.RESIDUAL, address, table.rows[first:last]))
+            self.rooms[gap] -= size * cost + 2
+            begin += size
 
 
-def _rooms(step: Step, placed: Schedule, config: HardwareConfig) -> list[int]:
-    """Cycles left in each gap: a slot of tokens less what the decoder needs for the next slot."""
-    valid = (placed.job >= 0).sum(axis=1)
-    load = slot_header_words(config) + BLOCK_WORDS * valid + COLUMN_PARAMETER_WORDS
-    rows = config.slot_rows(step.tokens, drops=False)
-    return [0, *(max(0, rows - int(cycles) - MARGIN) for cycles in load[1:]), 0]
-
-
-def _fill_tables(table: Parameters, slots: int, rooms: list[int], gaps: dict[int, list[Parameters]]) -> None:
-    """One packet per address; those that fit nowhere are dealt out over the gaps in turn."""
-    candidates = list(range(1, slots)) or [slots]
-    cursor, cost = 0, Timing().write_word[table.target] * (table.rows.shape[1] // WORD_BYTES) + 1
-    entries = WORD_BYTES if table.target in (Target.EXP, Target.GELU) else 1
-    leftover = 0
-    for row, data in enumerate(table.rows):
-        while cursor < len(candidates) and rooms[candidates[cursor]] < cost:
-            cursor += 1
-        if cursor < len(candidates):
-            gap = candidates[cursor]
-        else:
-            gap, leftover = candidates[leftover % len(candidates)], leftover + 1
-        rooms[gap] -= cost
-        gaps[gap].append(Parameters(table.target, table.address + row * entries, data))
-
-
-def _spread_residual(table: Parameters, tokens: int, config: HardwareConfig, first_drain: int, rooms: list[int],
-                     gaps: dict[int, list[Parameters]]) -> None:
-    total = len(table.rows)
-    share = ceil_div(total, max(first_drain, 1))
-    sizes = [0, *(max(0, min(share, rooms[gap] - 2)) for gap in range(1, first_drain + 1))]
-    sizes[0] = max(0, total - sum(sizes))
-    begin = 0
-    for gap, most in enumerate(sizes):
-        size = min(most, total - begin)
-        for first, last in _pieces(begin, begin + size, tokens):
-            column, token = divmod(first, tokens)
-            gaps[gap].append(Parameters(Target.RESIDUAL, column * config.max_tokens + token, table.rows[first:last]))
-        rooms[gap] -= size + 2
-        begin += size
-
-
-def _pieces(begin: int, end: int, tokens: int) -> Iterator[tuple[int, int]]:
+def _pieces(begin: int, end: int, column_words: int) -> Iterator[tuple[int, int]]:
     """Cut at column borders, because addresses jump there."""
     while begin < end:
-        stop = min(end, (begin // tokens + 1) * tokens, begin + MAX_PACKET_WORDS)
+        stop = min(end, (begin // column_words + 1) * column_words, begin + MAX_PACKET_WORDS)
         yield begin, stop
         begin = stop

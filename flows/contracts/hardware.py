@@ -12,11 +12,14 @@ from flows.contracts.errors import ConfigError
 BLOCK = 16
 """Edge of a weight block, lanes of every datapath, channels of an activation word."""
 
-WORD_BITS = 256
-"""Width of a stream word: the decoder, the image buffer and the key/value memory all move 256 bits."""
+ROW_BITS = 8 * BLOCK
+"""A row: 16 weights of one output, or 16 activation codes of one token."""
 
-ROWS_PER_WORD = WORD_BITS // (8 * BLOCK)
-"""Rows of 16 bytes (16 weights of one output, or one token of 16 channels) in a stream word."""
+WORD_BITS = 16 * BLOCK
+"""A word of the residual stream, of the norm parameters and of the logits: sixteen 16-bit numbers."""
+
+PAGE_BYTES = 4096
+"""Programs and images start at a multiple of this, and no burst crosses one."""
 
 MAX_TOKENS_LIMIT = 320
 MAX_HEADS_LIMIT = 16
@@ -65,8 +68,10 @@ class HardwareConfig:
     "dsp48e1" (7 series). All give the same integers in the same cycles."""
     bus_bits: int = 256
     """Data width of m_axi_gmem: 128, 256 or 512."""
+    stream_bits: int = 256
+    """Width of a word of the program, the image and the tiles: 256 or 512."""
     fifo_words: int = 512
-    """Depth of the stream prefetch FIFO in 256-bit words. Power of two."""
+    """Depth of the stream prefetch FIFO in stream words. Power of two."""
     clock_mhz: float = 200.0
     """Target clock, for times in reports. Not part of the circuit."""
 
@@ -92,13 +97,31 @@ class HardwareConfig:
         need(1 <= self.max_classes <= 16384, "max_classes", "1 to 16384")
         need(self.multiplier in ("plain", "dsp48e2", "dsp48e1"), "multiplier", "plain, dsp48e2 or dsp48e1")
         need(self.bus_bits in (128, 256, 512), "bus_bits", "128, 256 or 512")
-        need(self.fifo_words in (128, 256, 512, 1024, 2048, 4096), "fifo_words", "a power of two, 128 to 4096")
+        need(self.stream_bits in (256, 512), "stream_bits", "256 or 512")
+        need(self.banks >= self.rows_per_word, "banks",
+             f"at least {self.rows_per_word} with stream_bits {self.stream_bits}")
+        need(self.fifo_words in (128 << n for n in range(8)), "fifo_words", "a power of two, 128 to 16384")
         need(self.clock_mhz > 0, "clock_mhz", "above 0")
 
     @property
     def macs_per_cycle(self) -> int:
         """Peak multiply-accumulates per cycle."""
         return BLOCK * BLOCK * self.clusters * self.groups
+
+    @property
+    def stream_bytes(self) -> int:
+        """Bytes of a stream word."""
+        return self.stream_bits // 8
+
+    @property
+    def rows_per_word(self) -> int:
+        """Rows of a stationary block, or columns of a patch, in a stream word."""
+        return self.stream_bits // ROW_BITS
+
+    @property
+    def block_words(self) -> int:
+        """Stream words of a stationary block."""
+        return BLOCK // self.rows_per_word
 
     @property
     def group_tokens(self) -> int:

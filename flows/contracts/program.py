@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import IntEnum
 
-from flows.contracts.hardware import WORD_BITS, HardwareConfig, ceil_div
+from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
 
 MAGIC = 0x54564953  # "SIVT"
-VERSION = 1
+VERSION = 2
 
 Fields = tuple[tuple[str, int], ...]
 
@@ -78,7 +78,7 @@ class Target(IntEnum):
 
 
 HELLO: Fields = (("kind", 4), ("pad", 28), ("magic", 32), ("version", 16), ("pad2", 16), ("config_hash", 32),
-                 ("words", 32), ("image_tokens", 9), ("pad3", 7), ("image_pairs", 8))
+                 ("words", 32), ("image_tokens", 9), ("pad3", 7), ("image_words", 8))
 
 STEP: Fields = (
     ("kind", 4),
@@ -132,8 +132,8 @@ WRITE: Fields = (("kind", 4), ("target", 3), ("pad", 1), ("address", 16), ("word
 
 END: Fields = (("kind", 4),)
 
-COLUMN_PARAMETER_WORDS = 3
-BLOCK_WORDS = 8
+COLUMN_PARAMETER_BITS = BLOCK * (32 + 16)
+"""Requantizer parameters of a column: 16 x int32 bias, then 16 x uint16 multiplier."""
 
 
 def fields_width(fields: Fields) -> int:
@@ -143,7 +143,12 @@ def fields_width(fields: Fields) -> int:
 
 def slot_header_words(config: HardwareConfig) -> int:
     """Words of a SLOT header."""
-    return ceil_div(fields_width(SLOT) + config.clusters * fields_width(CLUSTER), WORD_BITS)
+    return ceil_div(fields_width(SLOT) + config.clusters * fields_width(CLUSTER), config.stream_bits)
+
+
+def column_parameter_words(config: HardwareConfig) -> int:
+    """Words of the column parameters of a draining slot, and of a column's norm parameters."""
+    return ceil_div(COLUMN_PARAMETER_BITS, config.stream_bits)
 
 
 def pack(fields: Fields, values: Mapping[str, int]) -> int:

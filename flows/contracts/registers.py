@@ -155,7 +155,7 @@ REGISTERS: tuple[Register, ...] = (
     Register("IMAGE_HI", 0x20, Access.RW, "Address of the image buffer, bits 63:32"),
     Register("OUTPUT_LO", 0x28, Access.RW, "Address of the output buffer, bits 31:12"),
     Register("OUTPUT_HI", 0x2C, Access.RW, "Address of the output buffer, bits 63:32"),
-    Register("PROGRAM_WORDS", 0x34, Access.RW, "Length of the program in 256-bit words"),
+    Register("PROGRAM_WORDS", 0x34, Access.RW, "Length of the program in stream words"),
     Register("WATCHDOG", 0x38, Access.RW, f"Cycles without progress before an error; 0 means {DEFAULT_WATCHDOG}"),
     Register("ID", 0x40, Access.RO, f'{ID_VALUE:#010x}, the bytes "SIVT"'),
     Register("VERSION", 0x44, Access.RO, "Versions", (

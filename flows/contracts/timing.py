@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from flows.contracts.hardware import ceil_div
+from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
 from flows.contracts.program import Drop, Post, Target
 
 
@@ -12,8 +12,8 @@ def _drain() -> dict[Post, int]:
     return {Post.INT8: 29, Post.GELU: 32, Post.RESIDUAL: 39, Post.SCORE: 34, Post.CONTEXT: 56, Post.LOGIT: 29}
 
 
-def _write_cycles() -> dict[Target, int]:
-    return {Target.EXP: 33, Target.GELU: 33, Target.NORM: 1, Target.RESIDUAL: 1}
+BURST_BYTES = 2048
+"""Bytes of a read burst."""
 
 
 @dataclass(frozen=True)
@@ -22,22 +22,20 @@ class Timing:
 
     min_slot: int = 16
     """Shortest slot: a stationary block is loaded in 16 cycles, and the accumulators need that many rows."""
-    load_gap: int = 7
-    """From a slot's start until the block words of the next slot may be taken (its own have become active)."""
-    param_gap: int = 14
-    """From a slot's start until the column parameters of the next slot may be taken (no longer in use)."""
+    param_gap: int = 15
+    """From a slot's start until its column parameters have become active and leave their place in the queue."""
+    parameter_sets: int = 4
+    """Places in that queue."""
     exp: int = 3
-    """Further cycles of both while scores are streamed: the exponential."""
+    """Further cycles while scores are streamed: the exponential."""
     divide: int = 24
-    """Further cycles of the column parameters while context drains: the softmax division."""
-    ready: int = 1
-    """From the last word of a slot until it can start."""
+    """Further cycles while context drains: the softmax division."""
     slot_decode: int = 1
-    """Between a slot's header and its blocks: which clusters have work."""
-    no_parameters: int = 1
-    """In place of the column parameters when no column drains."""
-    tile_extra: int = 5
-    """Cycles a key or value tile takes beyond its 8 words: the latency of the key/value memory."""
+    """Between a slot's header, or the start of the slot before if that is later, and its blocks."""
+    tile_extra: int = 1
+    """Cycles of a slot's tiles beyond their words."""
+    key_extra: int = 1
+    """And of keys: the latency of the key/value memory, as far as nothing else takes as long."""
     drain: dict[Post, int] = field(default_factory=_drain)
     """From the end of a step's last slot until its last value is stored, by post-processing."""
     move: int = 1
@@ -46,12 +44,10 @@ class Timing:
     """From the barrier until the first token's inverse square root, when a step has a norm pass."""
     norm_fill: int = 16
     """From the start of the norm pass until its first column can be streamed."""
-    write_word: dict[Target, int] = field(default_factory=_write_cycles)
-    """Cycles of one payload word of a WRITE packet, by target."""
     start: int = 10
     """From the start command to the first read request."""
-    burst_words: int = 64
-    """Words per read burst (2 KiB)."""
+    ahead_bytes: int = 16384
+    """What the program may be ahead while the image is loaded."""
     image_fifo_words: int = 256
     """Depth of the image FIFO."""
     read_pipe: int = 4
@@ -64,6 +60,22 @@ class Timing:
     """Words per write burst; the next one waits for the response."""
     output_burst: int = -3
     """Cycles per write burst beside its words and the memory's latency."""
+
+    @staticmethod
+    def burst_words(config: HardwareConfig) -> int:
+        """Words per read burst."""
+        return BURST_BYTES // config.stream_bytes
+
+    @staticmethod
+    def write_word(target: Target, config: HardwareConfig) -> int:
+        """Cycles of one payload word of a WRITE packet: the tokens of a residual word are written together as far as
+        they belong to different groups."""
+        return max(1, config.stream_bits // (16 * BLOCK) // config.groups) if target is Target.RESIDUAL else 1
+
+    @staticmethod
+    def table_word(config: HardwareConfig) -> int:
+        """Cycles from taking a word of a table until the next one can be taken: it is written entry by entry."""
+        return 1 + config.stream_bytes
 
     @staticmethod
     def select(tokens: int, heads: int, mode: Drop) -> int:

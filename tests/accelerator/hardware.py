@@ -11,17 +11,18 @@ ONE = HardwareConfig(clusters=1, banks=2, max_tokens=64, max_width=64, max_hidde
 """The smallest: every head is a group of its own, and half a program word arrives per cycle."""
 
 TWO = HardwareConfig(clusters=2, banks=4, max_tokens=272, max_width=128, max_hidden=256, max_patch=192, score_heads=3,
-                     max_classes=40, bus_bits=256, fifo_words=256)
-"""Holds 257 tokens; networks with 4 or 8 heads need two or three groups, the last of them smaller."""
+                     max_classes=40, bus_bits=512, fifo_words=256)
+"""Two program words in a beat. Holds 257 tokens; networks with 4 or 8 heads need two or three groups, the last of them
+smaller."""
 
 FOUR = HardwareConfig(clusters=4, banks=8, max_tokens=208, max_width=192, max_hidden=384, max_patch=768, score_heads=4,
-                      max_classes=70, bus_bits=512, fifo_words=512)
-"""As wide as DeiT-T."""
+                      max_classes=70, bus_bits=512, stream_bits=512, fifo_words=512)
+"""As wide as DeiT-T, with wide stream words."""
 
-TWO_GROUPS = TWO.replace(groups=2)
-"""The same networks on two token groups."""
+TWO_GROUPS = TWO.replace(groups=2, bus_bits=256, stream_bits=512)
+"""The same networks on two token groups; two beats make a word."""
 
-FOUR_GROUPS = TWO.replace(groups=4, multiplier="dsp48e2", bus_bits=512)
+FOUR_GROUPS = TWO.replace(groups=4, multiplier="dsp48e2", bus_bits=512, stream_bits=512)
 """And on four, with two MACs per DSP slice."""
 
 HARDWARE = {"one": ONE, "two": TWO, "four": FOUR, "two_groups": TWO_GROUPS, "four_groups": FOUR_GROUPS}

@@ -23,7 +23,7 @@ from flows.contracts.hardware import HardwareConfig
 from flows.contracts.registers import TOKENS_KEPT_ENTRIES, Error, error_text
 from flows.sim_flow import tokens_after_drops
 from sim import probes
-from sim.accelerator import ROOT, WORD_BYTES, Frame, MemoryOptions, Run, lay_out
+from sim.accelerator import ROOT, Frame, MemoryOptions, Run, lay_out
 from sim.compare import Comparison, compare, compare_logits
 from sim.golden.network import Result, run
 from sim.runner import Build
@@ -72,7 +72,7 @@ class Job:
 
     def expected(self, memory: MemoryOptions) -> Estimate:
         """What the cycle model says, knowing how many tokens are alive."""
-        return estimate(self.program.stream, self.config, bytes_per_cycle=memory.bandwidth or self.config.bus_bits / 8,
+        return estimate(self.program.stream, self.config, bytes_per_cycle=memory.bandwidth,
                         latency=memory.latency, alive=self.drops)
 
     def check(self, result: Run) -> Comparison:
@@ -162,7 +162,8 @@ def run_all(frames: Sequence[Frame], config: HardwareConfig, *, memory: MemoryOp
     try:
         (folder / "memory.bin").write_bytes(initial)
         entries = [{"program": place.program, "image": place.image, "output": place.output,
-                    "words": len(frame.program) // WORD_BYTES, "watchdog": (watchdogs or {}).get(index, WATCHDOG),
+                    "words": len(frame.program) // config.stream_bytes,
+                    "watchdog": (watchdogs or {}).get(index, WATCHDOG),
                     "hurry": hurry and index < len(frames) - 1}
                    for index, (frame, place) in enumerate(zip(frames, places, strict=True))]
         (folder / "job.json").write_text(json.dumps(

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from flows.compile.decode import Packet, packets
-from flows.compile.layout import WORD_BYTES
 from flows.contracts.artifact import Block, Linear, Norm, SparseVit
 from flows.contracts.program import (
     CLUSTER,
-    COLUMN_PARAMETER_WORDS,
     SLOT,
     STEP,
     WRITE,
@@ -24,6 +22,7 @@ from flows.contracts.program import (
     Source,
     Target,
     Tile,
+    column_parameter_words,
     fields_width,
 )
 from tests.accelerator.harness import Job
@@ -103,6 +102,7 @@ class Headers:
 
     def __init__(self, job: Job) -> None:
         self._program = job.frame.program
+        self._word_bytes = job.config.stream_bytes
         self._packets = list(packets(job.program.stream, job.config))
         self._steps: dict[int, dict[str, int]] = {}
         step: dict[str, int] = {}
@@ -128,9 +128,9 @@ class Headers:
         names = [field for field, _ in fields]
         start = offset + sum(width for _, width in fields[:names.index(name)])
         stream = bytearray(self._program)
-        at = slice(packet.position * WORD_BYTES, (packet.position + packet.header) * WORD_BYTES)
+        at = slice(packet.position * self._word_bytes, (packet.position + packet.header) * self._word_bytes)
         header = int.from_bytes(stream[at], "little") ^ mask << start
-        stream[at] = header.to_bytes(packet.header * WORD_BYTES, "little")
+        stream[at] = header.to_bytes(packet.header * self._word_bytes, "little")
         what = "CLUSTER" if fields is CLUSTER else packet.kind.name
         return f"{what} {name} ^ {mask}, word {packet.position}", bytes(stream)
 
@@ -213,7 +213,7 @@ def payload_words(job: Job) -> dict[str, list[int]]:
         first, last = packet.position + packet.header, packet.position + packet.words
         if packet.kind is Kind.SLOT:
             words["block"] += range(first, first + packet.blocks)
-            words["parameters"] += range(last - COLUMN_PARAMETER_WORDS * packet.fields["drain"], last)
+            words["parameters"] += range(last - column_parameter_words(job.config) * packet.fields["drain"], last)
         elif packet.kind is Kind.WRITE:
             words.setdefault(Target(packet.fields["target"]).name.lower(), []).extend(range(first, last))
     return words

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flows.compile.decode import packets
-from flows.compile.layout import WORD_BYTES, header_bytes
+from flows.compile.layout import header_bytes
 from flows.contracts.program import HELLO, STEP, WRITE, Fields, Kind, Target, Tile, unpack
 from flows.contracts.registers import Error
 from sim.accelerator import Frame, MemoryOptions
@@ -39,9 +39,9 @@ def fixture_other() -> Job:
 def with_fields(frame: Frame, word: int, fields: Fields, **values: int) -> Frame:
     """The frame's program with other values in the header at ``word``."""
     program = bytearray(frame.program)
-    at = slice(word * WORD_BYTES, (word + 1) * WORD_BYTES)
+    at = slice(word * TWO.stream_bytes, (word + 1) * TWO.stream_bytes)
     found = unpack(fields, int.from_bytes(program[at], "little"))
-    program[at] = header_bytes((fields, found | values)).tobytes()
+    program[at] = header_bytes(TWO, (fields, found | values)).tobytes()
     return changed(frame, program=bytes(program))
 
 
@@ -63,7 +63,7 @@ def damaged(job: Job) -> dict[str, tuple[Frame, Error]]:
     foreign = make_job(job.artifact, ONE.replace(max_tokens=272, max_width=128), 0)
     return unknown | {
         "magic": (with_fields(frame, 0, HELLO, magic=0x54564952), Error.BAD_MAGIC),
-        "no HELLO": (changed(frame, program=frame.program[WORD_BYTES:]), Error.BAD_MAGIC),
+        "no HELLO": (changed(frame, program=frame.program[TWO.stream_bytes:]), Error.BAD_MAGIC),
         "version": (with_fields(frame, 0, HELLO, version=2), Error.BAD_VERSION),
         "another hardware": (foreign.frame, Error.CONFIG_MISMATCH),
         "image tokens": (with_fields(frame, 0, HELLO, image_tokens=TWO.max_tokens + 1), Error.TOO_MANY_TOKENS),
@@ -97,14 +97,15 @@ def test_stopped_anywhere(job: Job, other: Job, hurry: bool) -> None:
     The places are spread over all steps: within blocks, before and after steps, while tokens are selected, in the head.
     """
     program = other.frame.program
-    words = len(program.rstrip(b"\0")) // WORD_BYTES
+    words = len(program.rstrip(b"\0")) // TWO.stream_bytes
     cuts = sorted({*np.linspace(3, words - 1, 12).astype(int).tolist(),
                    *(position + 1 for position in positions(other, Kind.STEP))})
     frames: list[Frame] = []
     for cut in cuts:
-        frames += [changed(other.frame, program=program[:cut * WORD_BYTES]), job.frame]
+        kept = program[:cut * TWO.stream_bytes]
+        frames += [changed(other.frame, program=kept), job.frame]
         # Zeros are no packet; within a block they are weights, so that the error comes later.
-        frames += [changed(other.frame, program=program[:cut * WORD_BYTES] + bytes(64 * WORD_BYTES)), job.frame]
+        frames += [changed(other.frame, program=kept + bytes(64 * TWO.stream_bytes)), job.frame]
     short = dict.fromkeys(range(0, len(frames), 2), 400)
     outcomes = run_all(frames, TWO, memory=FAST, watchdogs=short, hurry=hurry)
     assert {outcome.error for outcome in outcomes[::4]} == {Error.WATCHDOG}
@@ -124,7 +125,7 @@ def bus_errors(job: Job) -> dict[str, tuple[str, int, Error]]:
         "first program word": ("program", 0, Error.AXI_READ),
         "early in the program": ("program", program // 5, Error.AXI_READ),
         "middle of the program": ("program", program // 2, Error.AXI_READ),
-        "end of the program": ("program", program - WORD_BYTES, Error.AXI_READ),
+        "end of the program": ("program", program - TWO.stream_bytes, Error.AXI_READ),
         "first image word": ("image", 0, Error.AXI_READ),
         "last image word": ("image", len(job.frame.image) - 1, Error.AXI_READ),
         "first output word": ("output", 0, Error.AXI_WRITE),
@@ -175,8 +176,8 @@ def test_tables_that_are_written_by_a_stopped_program(job: Job, other: Job) -> N
     assert set(targets) == set(Target)
     frames: list[Frame] = []
     for word in targets.values():
-        garbage = bytearray(other.frame.program[:(word + 1) * WORD_BYTES])
-        garbage[word * WORD_BYTES:] = bytes([0x5A]) * WORD_BYTES
+        garbage = bytearray(other.frame.program[:(word + 1) * TWO.stream_bytes])
+        garbage[word * TWO.stream_bytes:] = bytes([0x5A]) * TWO.stream_bytes
         frames += [changed(other.frame, program=bytes(garbage)), job.frame]
     outcomes = run_all(frames, TWO, memory=FAST, watchdogs=dict.fromkeys(range(0, len(frames), 2), 400))
     assert [outcome.error for outcome in outcomes] == [Error.WATCHDOG, Error.NONE] * len(targets)
@@ -190,7 +191,7 @@ def test_key_tiles_are_not_waited_for_by_a_new_program(job: Job, other: Job) -> 
              if packet.kind is Kind.STEP and packet.fields["tile"] == Tile.KEY]
     assert tiles
     frames = [frame for word in tiles for extra in (1, 2) for frame in (
-        changed(other.frame, program=other.frame.program[:(word + extra) * WORD_BYTES]), job.frame)]
+        changed(other.frame, program=other.frame.program[:(word + extra) * TWO.stream_bytes]), job.frame)]
     outcomes = run_all(frames, TWO, memory=FAST, watchdogs=dict.fromkeys(range(0, len(frames), 2), 400))
     for outcome in outcomes[1::2]:
         assert_exact(job, outcome)

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flows.compile.layout import WORD_BYTES
 from flows.contracts.artifact import SparseVit, validate
 from flows.contracts.errors import MismatchError
 from flows.contracts.registers import Error
@@ -102,13 +101,13 @@ def test_random_bits_of_the_payload(job: Job, record_property: Callable[[str, ob
     of padding have parameters, and table entries may be unused; the shares that are seen are known."""
     rng, each = np.random.default_rng(9), 16
     least = {"block": 0.75, "parameters": 0.4, "exp": 0.3, "gelu": 0.5, "norm": 0.25, "residual": 0.9}
-    words = payload_words(job)
+    words, size = payload_words(job), job.config.stream_bytes
     assert set(words) == set(least)
     names, frames = [], []
     for name, places in words.items():
         for word in rng.choice(places, each):
             program = bytearray(job.frame.program)
-            program[word * WORD_BYTES + int(rng.integers(WORD_BYTES))] ^= 1 << int(rng.integers(8))
+            program[word * size + int(rng.integers(size))] ^= 1 << int(rng.integers(8))
             names.append(name)
             frames.append(changed(job.frame, program=bytes(program)))
     outcomes = run_all(frames, TWO, memory=FAST)

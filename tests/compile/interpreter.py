@@ -49,8 +49,8 @@ class Interpreter:
         def memory(*shape: int) -> np.ndarray:
             return rng.integers(-128, 128, shape).astype(np.int64)
 
-        self.words, self.config, self.position = stream.reshape(-1, 32), config, 0
-        self.image = image.reshape(-1, 32).view(np.int8)
+        self.words, self.config, self.position = stream.reshape(-1, config.stream_bits // 8), config, 0
+        self.image = image.reshape(-1, config.stream_bits // 8).view(np.int8)
         tokens = config.max_tokens
         self.x = memory(config.x_cols, tokens, 16)
         self.a = memory(config.act_cols, tokens, 16)
@@ -85,7 +85,7 @@ class Interpreter:
         self.take(1)
         self._close()
         rule(not self.words[self.position:].any(), "something follows the end packet")
-        rule(len(self.words) % 128 == 0, "stream is not padded")
+        rule(self.words.size % 4096 == 0, "stream is not padded")
         return self.results
 
     def _hello(self) -> None:
@@ -93,14 +93,11 @@ class Interpreter:
         rule(hello["kind"] == Kind.HELLO and hello["magic"] == MAGIC and hello["version"] == VERSION, "bad hello")
         rule(hello["words"] == len(self.words), "hello counts other words")
         rule(hello["config_hash"] == self.config.config_hash(), "other configuration")
-        tokens, pairs = hello["image_tokens"], hello["image_pairs"]
-        rule(len(self.image) == tokens * pairs, "image has another size")
-        for pair in range(pairs):
-            words = self.image[pair * tokens:(pair + 1) * tokens]
-            self.a[2 * pair, :tokens] = words[:, :16]
-            if 2 * pair + 1 < self.config.act_cols:
-                self.a[2 * pair + 1, :tokens] = words[:, 16:]
-        self.image_columns = 2 * pairs
+        tokens, parts, wide = hello["image_tokens"], hello["image_words"], self.config.stream_bits // 128
+        rule(len(self.image) == tokens * parts, "image has another size")
+        columns = self.image.reshape(parts, tokens, wide, 16).transpose(0, 2, 1, 3).reshape(-1, tokens, 16)
+        self.image_columns = min(parts * wide, self.config.act_cols)
+        self.a[:self.image_columns, :tokens] = columns[:self.image_columns]
 
     def _close(self) -> None:
         """End of a step: every run has drained, results are kept, tokens are dropped."""
@@ -161,31 +158,33 @@ class Interpreter:
             values = data.reshape(-1).astype(np.int64)
             (self.exp if target == Target.EXP else self.gelu)[address:address + values.size] = values
         elif target == Target.NORM:
-            rule(header["words"] == 3, "norm parameters are three words")
+            rule(data.size == self._parameter_bytes(), "norm parameters are those of one column")
             half = address // (self.config.max_width // 16)
             used = [other["norm"] and other["norm_half"] == half for other in running]
             rule(not any(used), "norm parameters are overwritten while in use")
-            self.beta[address] = data[:2].reshape(-1).view("<i4")
-            self.gamma[address] = data[2].view("<i2")
+            self.beta[address] = data.reshape(-1)[:64].view("<i4")
+            self.gamma[address] = data.reshape(-1)[64:96].view("<i2")
         else:
             rule(step["index"] == 0 and not self.drained, "residual written after the first drain")
             column, token = divmod(address, self.config.max_tokens)
-            rule(token + len(data) <= self.tokens, "residual written beyond the tokens")
-            self.r[column, token:token + len(data)] = np.ascontiguousarray(data).view("<i2").reshape(-1, 16)
+            rows = np.ascontiguousarray(data).view("<i2").reshape(-1, 16)
+            spare = self.config.stream_bits // 256 - 1  # the last word of a column may hold a token that does not exist
+            rule(token + len(rows) <= self.tokens + spare, "residual written beyond the tokens")
+            self.r[column, token:token + len(rows)] = rows
 
     def _slot(self) -> None:
         step, config = self.step, self.config
         assert step is not None
         bits = fields_width(SLOT) + config.clusters * fields_width(CLUSTER)
-        header = int.from_bytes(self.take(-(-bits // 256)).tobytes(), "little")
+        header = int.from_bytes(self.take(-(-bits // config.stream_bits)).tobytes(), "little")
         slot = unpack(SLOT, header)
         entries = [unpack(CLUSTER, header >> (fields_width(SLOT) + c * fields_width(CLUSTER)))
                    for c in range(config.clusters)]
         tiles = step["tile"] != Tile.STREAM
         rule(any(entry["valid"] for entry in entries), "a slot without work")
-        blocks = {c: self.take(8).reshape(16, 16).view(np.int8).astype(np.int64)
+        blocks = {c: self.take(2048 // config.stream_bits).reshape(16, 16).view(np.int8).astype(np.int64)
                   for c, entry in enumerate(entries) if entry["valid"] and not tiles}
-        parameters = self.take(3) if slot["drain"] else None
+        parameters = self.take(self._parameter_bytes() * 8 // config.stream_bits) if slot["drain"] else None
         valid = [c for c, entry in enumerate(entries) if entry["valid"]
                  and not (tiles and entry["key_block"] >= -(-self.tokens // 16))]
         drains = slot["drain"] and slot["drain_cluster"] in valid
@@ -201,6 +200,11 @@ class Interpreter:
         if drains:
             assert parameters is not None
             self._drain(slot, parameters)
+
+    def _parameter_bytes(self) -> int:
+        """Those of a column: 96 bytes, in whole words."""
+        word = self.config.stream_bits // 8
+        return -(-96 // word) * word
 
     def _check_banks(self, slot: dict[str, int], sources: list[int]) -> None:
         step, distinct = self.step, set(sources)
@@ -251,8 +255,8 @@ class Interpreter:
         acc, row_sum, opened = self.acc[c], self.row_sum[c], self.open[c]
         assert acc is not None and opened is not None
         self.acc[c] = None
-        bias = parameters[:2].reshape(-1).view("<i4").astype(np.int64)
-        mult = parameters[2].view("<u2").astype(np.int64)
+        bias = parameters.reshape(-1)[:64].view("<i4").astype(np.int64)
+        mult = parameters.reshape(-1)[64:96].view("<u2").astype(np.int64)
         post, dest, column = step["post"], slot["dest"], slot["dest_column"]
         if step["tile"] != Tile.STREAM:
             rule((slot["local_head"], slot["head"]) == opened[:2], "drained column has another head")

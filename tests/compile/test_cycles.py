@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from flows.compile import compile_program, config_for, estimate
-from flows.compile.layout import WORD_BYTES, header_bytes
+from flows.compile.layout import header_bytes
 from flows.compile.memory_model import Reader
 from flows.contracts.artifact import TokenDrop
 from flows.contracts.errors import ArtifactError
-from flows.contracts.program import CLUSTER, END, HELLO, SLOT, STEP, Kind, Post, Source
+from flows.contracts.hardware import HardwareConfig
+from flows.contracts.program import CLUSTER, END, HELLO, SLOT, STEP, Kind, Post, Source, column_parameter_words
 from flows.contracts.timing import Timing
 from tests.factory import random_artifact
 
@@ -54,7 +55,7 @@ def test_memory_costs() -> None:
     late = estimate(program.stream, program.config, latency=400).total
     slow = estimate(program.stream, program.config, bytes_per_cycle=4).total
     assert base + 300 <= late < 1.25 * base
-    assert slow >= program.words * WORD_BYTES / 4
+    assert slow >= program.stream.size / 4
     narrow = program.config.replace(bus_bits=128)
     assert base <= estimate(program.stream, narrow).total
 
@@ -71,33 +72,34 @@ def test_fewer_tokens_than_scheduled() -> None:
     assert few.steps[index + 4].slots < most.steps[index + 4].slots  # scores of absent key blocks
 
 
-def hand_made(slots: int, tokens: int, clusters_built: int) -> np.ndarray:
-    """A program of one step whose every slot has one block on cluster 0; the last one drains."""
-    parts = [header_bytes((STEP, {"kind": Kind.STEP, "source": Source.A, "post": Post.INT8, "tokens": tokens}))]
+def hand_made(slots: int, tokens: int, config: HardwareConfig) -> np.ndarray:
+    """A program of one step whose every slot has a block on every cluster; the last one drains."""
+    step = {"kind": Kind.STEP, "source": Source.A, "post": Post.INT8, "tokens": tokens}
+    parts = [header_bytes(config, (STEP, step))]
     for slot in range(slots):
         last = int(slot == slots - 1)
-        clusters = [(CLUSTER, {"valid": int(c == 0)}) for c in range(clusters_built)]
-        parts.append(header_bytes((SLOT, {"kind": Kind.SLOT, "drain": last}), *clusters))
-        parts.append(np.zeros((8 + 3 * last) * WORD_BYTES, np.uint8))
-    parts.append(header_bytes((END, {"kind": Kind.END})))
+        parts.append(header_bytes(config, (SLOT, {"kind": Kind.SLOT, "drain": last}),
+                                  *[(CLUSTER, {"valid": 1})] * config.clusters))
+        words = config.block_words * config.clusters + column_parameter_words(config) * last
+        parts.append(np.zeros(words * config.stream_bytes, np.uint8))
+    parts.append(header_bytes(config, (END, {"kind": Kind.END})))
     body = np.concatenate(parts)
-    hello = header_bytes((HELLO, {"kind": Kind.HELLO, "words": 1 + body.size // WORD_BYTES}))
+    hello = header_bytes(config, (HELLO, {"kind": Kind.HELLO, "words": 1 + body.size // config.stream_bytes}))
     return np.concatenate([hello, body])
 
 
 def test_hand_counted_program() -> None:
     """Three slots of 50 tokens, counted by hand from the constants."""
     config = config_for(random_artifact(tokens=50), clusters=2)
-    timing = Timing(start=10, read_pipe=4, slot_decode=1, no_parameters=1, ready=1, finish=71,
-                    output_word=4, output_burst=-3, load_gap=5, min_slot=16)
-    result = estimate(hand_made(3, 50, 2), config, latency=100, timing=timing)
-    # Hello is taken at 10 + 100 + 1 + 4; step, slot header, a mask cycle, 8 block words, no parameters, ready.
-    first = 115 + 1 + 1 + 1 + 8 + 1 + 1
+    timing = Timing(start=10, read_pipe=4, slot_decode=1, finish=71, output_word=4, output_burst=-3, min_slot=16)
+    result = estimate(hand_made(3, 50, config), config, latency=100, timing=timing)
+    # Hello is taken at 10 + 100 + 1 + 4; step, slot header, a mask cycle, 16 block words.
+    first = 115 + 1 + 1 + 1 + 16
     assert result.steps[0].cycles == first + 3 * 50
     assert result.total == first + 3 * 50 + 71 + 4 + 97
-    short = estimate(hand_made(3, 2, 2), config, latency=100, timing=timing)
-    # The third slot's blocks are taken from 5 cycles after the second one's start: 8 words, 3 parameters, ready.
-    assert short.steps[0].cycles == first + 16 + (5 + 8 + 3 + 1) + 16
+    short = estimate(hand_made(3, 2, config), config, latency=100, timing=timing)
+    # Slots so short wait for the decoder: header, a mask cycle, 16 words, and 3 of parameters for the last one.
+    assert short.steps[0].cycles == first + (1 + 1 + 16) + (1 + 1 + 16 + 3) + 16
 
 
 def test_truncated_stream_is_refused() -> None:
@@ -105,27 +107,36 @@ def test_truncated_stream_is_refused() -> None:
     artifact = random_artifact(depth=1)
     program = compile_program(artifact, config_for(artifact))
     with pytest.raises(ArtifactError, match="ends within a packet|no end packet"):
-        estimate(program.stream[:200 * WORD_BYTES], program.config)
+        estimate(program.stream[:200 * program.config.stream_bytes], program.config)
     stream = program.stream.copy()
-    stream[WORD_BYTES] = 9
+    stream[program.config.stream_bytes] = 9
     with pytest.raises(ArtifactError, match="unknown packet 9 at word 1"):
         estimate(stream, program.config)
 
 
 def test_reader_is_limited_by_fifo_and_latency() -> None:
-    """One burst in flight: a burst per round trip. Enough of them: one word per cycle."""
-    timing = Timing(start=0, read_pipe=0)
-    one = Reader(640, 0, 1.0, 100, 64, timing)
-    many = Reader(640, 0, 1.0, 100, 512, timing)
-    assert one.take(0, 640, 0, 1) == 10 * (100 + 64)
+    """Two bursts in flight: two per round trip. Enough of them: one word per cycle."""
+    timing, shallow, deep = Timing(start=0, read_pipe=0), HardwareConfig(fifo_words=128), HardwareConfig(fifo_words=512)
+    two = Reader(640, 0, 1.0, 300, shallow, timing)
+    many = Reader(640, 0, 1.0, 100, deep, timing)
+    assert two.take(0, 640, 0, 1) == 4 * (300 + 64) + 300 + 128
     assert many.take(0, 640, 0, 1) == 100 + 640
-    half = Reader(640, 0, 0.5, 100, 512, timing)
+    half = Reader(640, 0, 0.5, 100, deep, timing)
     assert half.take(0, 640, 0, 1) == 100 + 1280
 
 
 def test_reader_shares_the_bus() -> None:
     """Image and program together take as long as their sum."""
     timing = dataclasses.replace(Timing(start=0, read_pipe=0), image_fifo_words=512)
-    reader = Reader(640, 640, 1.0, 100, 512, timing)
+    reader = Reader(640, 640, 1.0, 100, HardwareConfig(), timing)
     both = max(reader.take(0, 640, 0, 1), reader.image_arrival(640))
     assert 100 + 1280 <= both <= 100 + 1280 + 64
+
+
+def test_program_lets_the_image_pass() -> None:
+    """With a deep FIFO the program does not take the memory from an image that has only just begun to arrive."""
+    timing, deep = Timing(start=0, read_pipe=0), HardwareConfig(fifo_words=4096)
+    ahead = timing.ahead_bytes // deep.stream_bytes
+    reader = Reader(8192, 1024, 1.0, 100, deep, timing)
+    assert reader.image_arrival(1024) <= 100 + ahead + 1024 + 100
+    assert reader.take(0, 4096, 0, 1) <= 100 + 4096 + 1024 + 64

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from flows.compile.lower_bound import slots_bound, start_delay, step_cycles_bound
 from flows.compile.schedule import Job, Problem, Schedule, schedule
 from flows.compile.sequence import sequence
+from flows.contracts.hardware import HardwareConfig
 
 
 def random_jobs(columns: int, sources: int, keep: float, seed: int) -> tuple[Job, ...]:
@@ -151,4 +152,6 @@ def test_bounds_by_hand() -> None:
     assert slots_bound([], [], 4) == 0
     assert start_delay((0, 3, 4), 1) == 2 and start_delay((0, 1, 2), 1) == 0 and start_delay((9,), 0) == 0
     assert start_delay((0, 5), 2) == 1
-    assert step_cycles_bound(10, 100, 20, 5) == 1000 and step_cycles_bound(10, 1, 20, 5) == 175
+    narrow, wide = HardwareConfig(), HardwareConfig(stream_bits=512)
+    assert step_cycles_bound(10, 100, 20, 5, narrow) == 1000
+    assert step_cycles_bound(10, 1, 20, 5, narrow) == 175 and step_cycles_bound(10, 1, 20, 5, wide) == 90

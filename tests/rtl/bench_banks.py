@@ -9,13 +9,14 @@ import cocotb
 import numpy as np
 
 from rtl.banks import Banks
-from sim.bench import decode, encode, start
+from sim.bench import decode, encode, pack, start
 from tests.rtl.script import Script, check_cycles
 
 COLUMNS = int(os.environ.get("COLUMNS", "8"))
 BANKS = int(os.environ.get("BANKS", "2"))
 MAX_TOKENS = int(os.environ.get("MAX_TOKENS", "16"))
 CLUSTERS = int(os.environ.get("CLUSTERS", "2"))
+WIDE = int(os.environ.get("WIDE", "2"))
 VISIBLE = 2
 """Cycles from a write until the token may be requested."""
 
@@ -26,13 +27,13 @@ class Bench:
     """A script, and the memory contents it leads to."""
 
     def __init__(self, dut: Any, memory: Memory, seed: int) -> None:
-        unit: Any = Banks(COLUMNS, BANKS, MAX_TOKENS, CLUSTERS)
+        unit: Any = Banks(COLUMNS, BANKS, MAX_TOKENS, CLUSTERS, WIDE)
         self._columns, self._data = unit.select_column.shape(), unit.data.shape()
         self.rng = np.random.default_rng(seed)
         self.script = Script(
-            dut, idle={"select": 0, "write__enable": 0, "pair_write__enable": 0},
+            dut, idle={"select": 0, "write__enable": 0, "wide_write__enable": 0},
             noise=("select_valid", "select_column", "token", "write__column", "write__token", "write__data",
-                   "pair_write__column", "pair_write__token", "pair_write__data"), seed=seed)
+                   "wide_write__column", "wide_write__token", "wide_write__data"), seed=seed)
         self.memory = memory
         self.expected: dict[tuple[int, int], int] = {}
 
@@ -45,14 +46,14 @@ class Bench:
         self.memory[column, token] = word = self.word()
         self.script.at(cycle, write__enable=1, write__column=column, write__token=token, write__data=word)
 
-    def write_pair(self, cycle: int, pair: int, token: int) -> None:
-        """Write two neighbouring columns. If the other port writes too, it loses in their banks, and only there."""
-        low, high = self.word(), self.word()
-        self.memory[2 * pair, token], self.memory[2 * pair + 1, token] = low, high
-        self.script.at(cycle, pair_write__enable=1, pair_write__column=pair, pair_write__token=token,
-                       pair_write__data=low | high << 128)
-        other = 2 * pair if self.rng.random() < 0.5 else int(self.rng.integers(COLUMNS))
-        if other // 2 % (BANKS // 2) == pair % (BANKS // 2):
+    def write_wide(self, cycle: int, place: int, token: int) -> None:
+        """Write neighbouring columns. If the other port writes too, it loses in their banks, and only there."""
+        words = [self.word() for _ in range(WIDE)]
+        self.memory.update(((WIDE * place + index, token), word) for index, word in enumerate(words))
+        self.script.at(cycle, wide_write__enable=1, wide_write__column=place, wide_write__token=token,
+                       wide_write__data=pack(words, 128))
+        other = WIDE * place if self.rng.random() < 0.5 else int(self.rng.integers(COLUMNS))
+        if other // WIDE % (BANKS // WIDE) == place % (BANKS // WIDE):
             self.script.at(cycle, write__enable=1, write__column=other, write__token=token, write__data=self.word())
         else:
             self.write(cycle, other, int(self.rng.integers(MAX_TOKENS)))
@@ -91,18 +92,18 @@ def choose(rng: np.random.Generator, columns: list[int]) -> list[int | None]:
 
 
 def fill(bench: Bench, begin: int) -> int:
-    """Write everything, in pairs or one by one; returns the cycle after."""
-    places = [(column, token) for column in range(0, COLUMNS, 2) for token in range(MAX_TOKENS)]
+    """Write everything, some columns together or one by one; returns the cycle after."""
+    places = [(column, token) for column in range(0, COLUMNS, WIDE) for token in range(MAX_TOKENS)]
     bench.rng.shuffle(places)
     cycle = begin
     for column, token in places:
         if bench.rng.random() < 0.5:
-            bench.write_pair(cycle, column // 2, token)
-        else:
-            bench.write(cycle, column, token)
+            bench.write_wide(cycle, column // WIDE, token)
             cycle += 1
-            bench.write(cycle, column + 1, token)
-        cycle += 1
+        else:
+            for single in range(column, column + WIDE):
+                bench.write(cycle, single, token)
+                cycle += 1
     return cycle
 
 
@@ -149,7 +150,7 @@ async def read_just_behind_the_write(dut):
             if index % 2:
                 bench.write(cycle + token - VISIBLE, column, token)
             else:
-                bench.write_pair(cycle + token - VISIBLE, column // 2, token)
+                bench.write_wide(cycle + token - VISIBLE, column // WIDE, token)
             bench.read(cycle + token, columns, token)
         cycle += MAX_TOKENS
     await bench.check()

@@ -16,6 +16,7 @@ from sim.golden.cluster import matmul
 from tests.rtl.script import Script, check_cycles, valid_outputs
 
 MAX_TOKENS = int(os.environ.get("MAX_TOKENS", "16"))
+LOAD_ROWS = int(os.environ.get("LOAD_BITS", "256")) // 128
 MIN_SLOT = 16
 SETTLE = 12
 
@@ -25,7 +26,7 @@ class Slot:
     """One slot: ``codes`` int8 or uint8 ``(tokens, 16)`` over ``weight`` int8 ``(16, 16)``, row = output channel.
 
     A slot without weight is one in which the cluster is idle. ``token`` names the accumulator row of each code vector,
-    ``gaps`` the cycles before each, ``load`` the cycles of its block's 8 words relative to the slot before.
+    ``gaps`` the cycles before each, ``load`` the cycles of its block's words relative to the slot before.
     """
 
     codes: np.ndarray
@@ -67,10 +68,10 @@ def random_block(rng: np.random.Generator) -> np.ndarray:
 
 
 def load_words(slot: Slot) -> list[int]:
-    """Eight words of a block. A word holds two rows; rows are output channels, or input channels if transposed."""
+    """The words of a block. A word holds some rows; rows are output channels, or input channels if transposed."""
     assert slot.weight is not None
     block = slot.weight.T if slot.transposed else slot.weight
-    return [pack(block[row:row + 2].ravel().tolist(), 8) for row in range(0, 16, 2)]
+    return [pack(block[row:row + LOAD_ROWS].ravel().tolist(), 8) for row in range(0, 16, LOAD_ROWS)]
 
 
 def lay_out(script: Script, slots: list[Slot], rng: np.random.Generator) -> None:
@@ -96,11 +97,12 @@ def lay_out(script: Script, slots: list[Slot], rng: np.random.Generator) -> None
 
 
 def place_load(script: Script, slot: Slot, swap: int, begin: int, rng: np.random.Generator) -> None:
-    """The 8 words lie between the swap of the block before (the earliest) and this slot's start (the latest)."""
-    first = swap + Cluster.SWAP
-    cycles = {"early": range(first, first + 8), "late": range(begin - 8, begin),
-              "spread": sorted(rng.choice(np.arange(first, begin), 8, replace=False).tolist())}[slot.load]
-    for cycle, word in zip(cycles, load_words(slot), strict=True):
+    """The words lie between the swap of the block before (the earliest) and this slot's start (the latest)."""
+    first, words = swap + Cluster.SWAP, load_words(slot)
+    count = len(words)
+    cycles = {"early": range(first, first + count), "late": range(begin - count, begin),
+              "spread": sorted(rng.choice(np.arange(first, begin), count, replace=False).tolist())}[slot.load]
+    for cycle, word in zip(cycles, words, strict=True):
         script.at(cycle, load_enable=1, load_transposed=int(slot.transposed), load_word=word)
 
 

@@ -1,4 +1,4 @@
-"""cocotb bench of the image loader: words of two columns into the activation memory."""
+"""cocotb bench of the image loader: words of some columns into the activation memory."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tests.rtl.script import Script, bench_config, check_cycles, valid_outputs
 
 CONFIG = bench_config()
 UNIT = ImageLoader(CONFIG)
+WIDE = CONFIG.rows_per_word
 WATCH = ("request__start", "request__address", "request__words", "words__ready", "write__enable", "write__column",
          "write__token", "write__data", "available")
 REQUEST, WRITE = 2, 1
@@ -23,7 +24,7 @@ TO_DATA = 5
 
 
 def random_word(rng: np.random.Generator) -> int:
-    return int.from_bytes(rng.bytes(32), "little")
+    return int.from_bytes(rng.bytes(CONFIG.stream_bytes), "little")
 
 
 async def frame(dut: Any, rng: np.random.Generator, tokens: int, pairs: int, gaps: float) -> None:
@@ -32,7 +33,7 @@ async def frame(dut: Any, rng: np.random.Generator, tokens: int, pairs: int, gap
     script = Script(dut, idle={"hello__valid": 0, "words__valid": 0, "address": address},
                     noise=("hello__payload", "words__payload"), seed=int(rng.integers(1 << 30)))
     begin = 2
-    fields = {"image_tokens": tokens, "image_pairs": pairs, "magic": 0x1234, "words": 77}
+    fields = {"image_tokens": tokens, "image_words": pairs, "magic": 0x1234, "words": 77}
     script.at(begin, hello__valid=1, hello__payload=encode(hello_layout, fields))
     cycle = begin + REQUEST + TO_DATA
     writes, available = {}, {begin + 1: 0}
@@ -42,7 +43,7 @@ async def frame(dut: Any, rng: np.random.Generator, tokens: int, pairs: int, gap
             word = random_word(rng)
             script.at(cycle, words__valid=1, words__payload=word)
             writes[cycle + WRITE] = (pair, token, word)
-        available[cycle + WRITE] = 2 * pair + 2
+        available[cycle + WRITE] = WIDE * (pair + 1)
     seen = await script.run(WATCH, settle=4)
     assert valid_outputs(seen, "request__start", "request__address", "request__words") == {
         begin + REQUEST: (address, tokens * pairs)}
@@ -59,7 +60,7 @@ async def images(dut):
     """Images of different sizes without a reset between, words back to back and with gaps."""
     await start(dut, inputs={"hello__valid": 0, "words__valid": 0})
     rng = np.random.default_rng(1)
-    most, pairs = CONFIG.max_tokens, CONFIG.act_cols // 2
+    most, pairs = CONFIG.max_tokens, CONFIG.act_cols // WIDE
     for tokens, count, gaps in ((most, pairs, 0.0), (most - 3, pairs - 1, 0.3), (1, 2, 0.0), (5, 1, 0.5)):
         await frame(dut, rng, tokens, count, gaps)
 
@@ -72,7 +73,7 @@ async def no_image(dut):
     for tokens, pairs in ((0, 0), (9, 0), (0, 3)):
         script = Script(dut, idle={"hello__valid": 0, "words__valid": 0}, noise=("hello__payload", "words__payload"))
         script.at(1, hello__valid=1, hello__payload=encode(hello_layout, {"image_tokens": tokens,
-                                                                           "image_pairs": pairs}))
+                                                                           "image_words": pairs}))
         seen = await script.run(WATCH, settle=8)
         assert not any(seen["request__start"]) and not any(seen["write__enable"])
     await frame(dut, rng, 6, 2, 0.0)
@@ -84,9 +85,9 @@ async def image_cut_short(dut):
     await start(dut, inputs={"hello__valid": 0, "words__valid": 0})
     rng = np.random.default_rng(3)
     script = Script(dut, idle={"hello__valid": 0, "words__valid": 0}, noise=("hello__payload", "words__payload"))
-    script.at(1, hello__valid=1, hello__payload=encode(hello_layout, {"image_tokens": 7, "image_pairs": 2}))
+    script.at(1, hello__valid=1, hello__payload=encode(hello_layout, {"image_tokens": 7, "image_words": 2}))
     for cycle in range(8, 18):
         script.at(cycle, words__valid=1)
     seen = await script.run(WATCH, settle=4)
-    assert sum(seen["write__enable"]) == 10 and seen["available"][-1] == 2
+    assert sum(seen["write__enable"]) == 10 and seen["available"][-1] == WIDE
     await frame(dut, rng, 7, 2, 0.2)

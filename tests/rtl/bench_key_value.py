@@ -14,6 +14,8 @@ from tests.rtl.script import Script, check_cycles
 
 COLUMNS = int(os.environ.get("COLUMNS", "6"))
 MAX_TOKENS = int(os.environ.get("MAX_TOKENS", "48"))
+ROWS = int(os.environ.get("WORD_BITS", "256")) // 128
+WORDS = 16 // ROWS
 VISIBLE = 2
 """Cycles from a write until its word may be requested."""
 
@@ -39,7 +41,8 @@ class Bench:
         tile = self.contents[column, 16 * key_block:16 * key_block + 16]
         for index, word in enumerate(order):
             self.script.at(cycle + index, column=column, key_block=key_block, word=word)
-            self.expected[cycle + index + KeyValue.LATENCY] = pack(tile[2 * word:2 * word + 2].ravel().tolist(), 8)
+            self.expected[cycle + index + KeyValue.LATENCY] = pack(
+                tile[ROWS * word:ROWS * word + ROWS].ravel().tolist(), 8)
 
     async def check(self) -> None:
         """Play, and compare every word in its cycle."""
@@ -62,8 +65,8 @@ def read_tiles(bench: Bench, begin: int) -> None:
     tiles = [(column, block) for column in range(COLUMNS) for block in range(MAX_TOKENS // 16)]
     bench.rng.shuffle(tiles)
     for index, (column, block) in enumerate(tiles):
-        order = list(range(8)) if index % 2 else bench.rng.permutation(8).tolist()
-        bench.read_tile(begin + 8 * index, int(column), int(block), order)
+        order = list(range(WORDS)) if index % 2 else bench.rng.permutation(WORDS).tolist()
+        bench.read_tile(begin + WORDS * index, int(column), int(block), order)
 
 
 @cocotb.test()
@@ -84,8 +87,8 @@ async def tiles_read_while_others_drain(dut):
     contents = np.zeros((COLUMNS, MAX_TOKENS, 16), np.int64)
     bench = Bench(dut, contents, seed=9)
     begin = write_columns(bench, MAX_TOKENS, list(range(COLUMNS)))
-    bench.read_tile(begin, 0, 0, list(range(8)))
+    bench.read_tile(begin, 0, 0, list(range(WORDS)))
     for token in range(16):
         bench.write(begin + token, COLUMNS - 1, token)
-    bench.read_tile(begin + 8 + VISIBLE, COLUMNS - 1, 0, list(range(8)))
+    bench.read_tile(begin + 16 - WORDS + VISIBLE, COLUMNS - 1, 0, list(range(WORDS)))
     await bench.check()

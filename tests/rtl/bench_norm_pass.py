@@ -8,6 +8,7 @@ import cocotb
 import numpy as np
 
 from flows.contracts.artifact import Norm
+from flows.contracts.program import column_parameter_words
 from rtl.norm_pass import NormPass
 from rtl.residual import Residual, statistic_layout
 from sim.bench import encode, pack, start
@@ -59,8 +60,9 @@ class Bench:
         self.norms[half], cycle = norm, begin
         for column in range(channels // 16):
             part = slice(16 * column, 16 * column + 16)
-            beta = pack(norm.beta[part].tolist(), 32)
-            words = (beta % (1 << 256), beta >> 256, pack(norm.gamma[part].tolist(), 16))
+            row = pack(norm.beta[part].tolist(), 32) | pack(norm.gamma[part].tolist(), 16) << 512
+            bits = CONFIG.stream_bits
+            words = [row >> bits * index & (1 << bits) - 1 for index in range(column_parameter_words(CONFIG))]
             for index, word in enumerate(words):
                 cycle += 1 + int(self.rng.integers(0, 3))
                 script.at(cycle, parameters__valid=1, parameters__word=index, parameters__data=word,

@@ -95,10 +95,11 @@ async def fill(dut: Any, memories: Memories, seed: int) -> None:
                           "data": pack(codes[column, token].tolist(), 8)}
                 script.at(cycle, **{f"{name}_write__{part}": value for part, value in values.items()})
                 cycle += 1
-    for pair in range(CONFIG.act_cols // 4):
+    wide = CONFIG.rows_per_word
+    for part in range(CONFIG.act_cols // 2 // wide):
         for token in range(tokens):
-            word = pack(memories.a[2 * pair:2 * pair + 2, token].ravel().tolist(), 8)
-            script.at(cycle, image_write__enable=1, image_write__column=pair, image_write__token=token,
+            word = pack(memories.a[wide * part:wide * (part + 1), token].ravel().tolist(), 8)
+            script.at(cycle, image_write__enable=1, image_write__column=part, image_write__token=token,
                       image_write__data=word)
             cycle += 1
     fill_scores(script, memories)

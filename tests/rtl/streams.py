@@ -6,11 +6,9 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.contracts.hardware import BLOCK, WORD_BITS, HardwareConfig
+from flows.contracts.hardware import BLOCK, HardwareConfig
 from flows.contracts.program import (
-    BLOCK_WORDS,
     CLUSTER,
-    COLUMN_PARAMETER_WORDS,
     END,
     HELLO,
     MAGIC,
@@ -24,13 +22,11 @@ from flows.contracts.program import (
     Source,
     Target,
     Tile,
+    column_parameter_words,
     fields_width,
     pack,
     slot_header_words,
 )
-
-ENTRIES = WORD_BITS // 8
-WORD_MASK = (1 << WORD_BITS) - 1
 
 
 @dataclass
@@ -71,9 +67,9 @@ class Outcome:
             assert len(got) == len(wanted), f"{port}: got {len(got)}, expected {len(wanted)}"
 
 
-def tile_word(column: int, key_block: int, word: int) -> int:
-    """Contents of the key/value memory beside the decoder: 256 bits that tell every address from every other."""
-    return random.Random((column << 16 | key_block << 8) + word).getrandbits(WORD_BITS)
+def tile_word(config: HardwareConfig, column: int, key_block: int, word: int) -> int:
+    """Contents of the key/value memory beside the decoder: bits that tell every address from every other."""
+    return random.Random((column << 16 | key_block << 8) + word).getrandbits(config.stream_bits)
 
 
 def random_fields(rng: random.Random, fields: Fields, **fixed: int) -> dict[str, int]:
@@ -106,13 +102,13 @@ class Stream:
 
     def word(self) -> int:
         """A random payload word."""
-        return self.rng.getrandbits(WORD_BITS)
+        return self.rng.getrandbits(self.config.stream_bits)
 
     def hello(self, **changes: int) -> Stream:
         """A header that this hardware accepts, but for ``changes``."""
         fields = {"kind": Kind.HELLO, "magic": MAGIC, "version": VERSION, "config_hash": self.config.config_hash(),
                   "words": self.rng.getrandbits(32), "image_tokens": self.rng.randrange(self.config.max_tokens + 1),
-                  "image_pairs": self.rng.getrandbits(8)}
+                  "image_words": self.rng.getrandbits(8)}
         self.words.append(pack(HELLO, fields | changes))
         self.expected.hello.append(self.words[-1])
         return self
@@ -136,13 +132,15 @@ class Stream:
             entries.append(random_fields(self.rng, CLUSTER, valid=bit, key_block=block, tile_column=column))
         header = random_fields(self.rng, SLOT, kind=Kind.SLOT, drain=int(drain is not None), drain_cluster=drain or 0)
         packed = self._pack(header, entries)
-        self.words += [packed >> WORD_BITS * index & WORD_MASK for index in range(slot_header_words(self.config))]
+        bits = self.config.stream_bits
+        self.words += [packed >> bits * index & (1 << bits) - 1 for index in range(slot_header_words(self.config))]
         working = [self._works(entry) for entry in entries]
         self._blocks(entries, working)
         if drain is not None:
-            parameters = [self.word() for _ in range(COLUMN_PARAMETER_WORDS)]
+            parameters = [self.word() for _ in range(column_parameter_words(self.config))]
             self.words += parameters
-            self.expected.parameters += parameters
+            # Those of a cluster without work are thrown away.
+            self.expected.parameters += parameters if working[drain] else []
         self.skipped += not any(working)
         if any(working):
             for entry, works in zip(entries, working, strict=True):
@@ -159,12 +157,12 @@ class Stream:
 
     def _blocks(self, entries: list[dict[str, int]], working: list[bool]) -> None:
         for cluster, works in enumerate(working):
-            for index in range(BLOCK_WORDS if works else 0):
+            for index in range(self.config.block_words if works else 0):
                 if self._tile == Tile.STREAM:
                     word = self.word()
                     self.words.append(word)
                 else:
-                    word = tile_word(entries[cluster]["tile_column"], entries[cluster]["key_block"], index)
+                    word = tile_word(self.config, entries[cluster]["tile_column"], entries[cluster]["key_block"], index)
                 self.expected.loads.append((1 << cluster, int(self._tile == Tile.VALUE), word))
 
     @staticmethod
@@ -184,11 +182,13 @@ class Stream:
             self.words.append(word)
             if target in (Target.EXP, Target.GELU):
                 table = self.expected.exp if target == Target.EXP else self.expected.gelu
-                table += [(address + ENTRIES * index + entry, word >> 8 * entry & 255) for entry in range(ENTRIES)]
+                table += [(address + self.config.stream_bytes * index + entry, word >> 8 * entry & 255)
+                          for entry in range(self.config.stream_bytes)]
             elif target == Target.NORM:
-                self.expected.norm.append((address + index // 3, index % 3, word))
+                column, part = divmod(index, column_parameter_words(self.config))
+                self.expected.norm.append((address + column, part, word))
             else:
-                self.expected.residual.append((address + index, 0, word))
+                self.expected.residual.append((address + index * self.config.stream_bits // 256, 0, word))
         return self
 
     def end(self) -> Stream:
