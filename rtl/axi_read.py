@@ -1,4 +1,4 @@
-"""AXI4 read master: fetches the program stream and the image, each as one sequence of 256-bit words.
+"""AXI4 read master: fetches the program stream and the image, each as one sequence of stream words.
 
 A burst is asked for only when the FIFO has room for all of it, so read data is never refused (``rready`` is constant)
 and one client can never block the other.
@@ -13,17 +13,20 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-from flows.contracts.hardware import WORD_BITS, HardwareConfig
+from flows.contracts.hardware import HardwareConfig
 from rtl.axi import BURST_INCR, PAGE_BITS, AXI4Read, Resp, burst_size
 from rtl.flow import Flow
 
 BURST_BYTES = 2048
 """Bytes of a full burst. Transfers start at a multiple of 4 KiB, so no burst crosses one."""
 
-BURST_WORDS = BURST_BYTES * 8 // WORD_BITS
+
+def burst_words(word_bits: int) -> int:
+    """Stream words of a full burst."""
+    return BURST_BYTES * 8 // word_bits
 
 
-def fifo_entries(fifo_words: int, bus_bits: int) -> int:
+def fifo_entries(fifo_words: int, bus_bits: int, word_bits: int) -> int:
     """Depth of a client's FIFO: an entry is a word, or a beat when beats are wider.
 
     Raises
@@ -31,9 +34,9 @@ def fifo_entries(fifo_words: int, bus_bits: int) -> int:
     ValueError
         When not even one full burst fits.
     """
-    if fifo_words < BURST_WORDS:
-        raise ValueError(f"read FIFO must hold a burst of {BURST_WORDS} words, not {fifo_words!r}")
-    return fifo_words * WORD_BITS // max(bus_bits, WORD_BITS)
+    if fifo_words < burst_words(word_bits):
+        raise ValueError(f"read FIFO must hold a burst of {burst_words(word_bits)} words, not {fifo_words!r}")
+    return fifo_words * word_bits // max(bus_bits, word_bits)
 
 
 class ReadRequest(wiring.Signature):
@@ -46,7 +49,7 @@ class ReadRequest(wiring.Signature):
     address : :py:`Out(64)`
         Byte address, a multiple of 4 KiB; the low 12 bits are taken as zero.
     words : :py:`Out(32)`
-        Number of 256-bit words; 0 reads nothing.
+        Number of stream words; 0 reads nothing.
     """
 
     def __init__(self) -> None:
@@ -60,8 +63,10 @@ class ReadClient(wiring.Component):
     ----------
     bus_bits : int
         128, 256 or 512.
+    word_bits : int
+        Width of a word: 256 or 512.
     fifo_words : int
-        Words the FIFO holds, at least :data:`BURST_WORDS`.
+        Words the FIFO holds, at least a burst (:func:`burst_words`).
 
     Members
     -------
@@ -74,7 +79,7 @@ class ReadClient(wiring.Component):
         The burst is being issued. Only while ``want``.
     beat : :py:`In(Flow({data, last}))`
         Read data of this client.
-    o : :py:`Out(stream.Signature(unsigned(256)))`
+    o : :py:`Out(stream.Signature(unsigned(word_bits)))`
     clear : :py:`In(1)`
         Forgets the transfer and empties the FIFO; bursts still under way are thrown away as they arrive.
     stale : :py:`Out(1)`
@@ -85,10 +90,13 @@ class ReadClient(wiring.Component):
         Bursts are issued and not complete.
     """
 
-    def __init__(self, bus_bits: int, fifo_words: int) -> None:
+    def __init__(self, bus_bits: int, word_bits: int, fifo_words: int) -> None:
         self._bus_bits = bus_bits
-        self._words_per_entry = max(bus_bits // WORD_BITS, 1)
-        self._depth = fifo_entries(fifo_words, bus_bits)
+        self._word_bits = word_bits
+        self._words_per_entry = max(bus_bits // word_bits, 1)
+        self._beats_per_entry = max(word_bits // bus_bits, 1)
+        self._depth = fifo_entries(fifo_words, bus_bits, word_bits)
+        self._burst_words = burst_words(word_bits)
         super().__init__({
             "request": In(ReadRequest()),
             "want": Out(1),
@@ -96,7 +104,7 @@ class ReadClient(wiring.Component):
             "length": Out(8),
             "take": In(1),
             "beat": In(Flow(data.StructLayout({"data": bus_bits, "last": 1}))),
-            "o": Out(stream.Signature(WORD_BITS)),
+            "o": Out(stream.Signature(word_bits)),
             "clear": In(1),
             "stale": Out(1),
             "unfinished": Out(1),
@@ -110,8 +118,9 @@ class ReadClient(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         self._room = Signal(range(self._depth + 1), init=self._depth)
-        self._bursts = Signal(range(self._depth * self._words_per_entry // BURST_WORDS + 1))
-        self._odd = Signal()
+        self._bursts = Signal(range(self._depth * self._words_per_entry // self._burst_words + 1))
+        self._accept = Signal()  # a transfer begins
+        self._done = Signal()  # a burst is complete
         pop = self._data_path(m)
         self._issue(m, pop)
         return m
@@ -120,34 +129,34 @@ class ReadClient(wiring.Component):
         """Bursts still to be asked for, and the FIFO entries promised to them."""
         left = Signal(32)
         chunk = Signal(64 - (BURST_BYTES.bit_length() - 1))
-        words = Signal(range(BURST_WORDS + 1))
+        words = Signal(range(self._burst_words + 1))
         entries = Signal.like(self._room)
-        full_entries = BURST_WORDS // self._words_per_entry
+        full_entries = self._burst_words // self._words_per_entry
         beats = Signal(9)
         m.d.comb += [
             self.unfinished.eq(left != 0),
             self.outstanding.eq(self._bursts != 0),
             self.address.eq(Cat(Const(0, 64 - len(chunk)), chunk)),
             entries.eq(words if self._words_per_entry == 1 else (words + 1) >> 1),
-            beats.eq(entries * max(WORD_BITS // self._bus_bits, 1)),
+            beats.eq(entries * self._beats_per_entry),
             self.length.eq(beats - 1),
         ]
         # Registered, as the sums behind them are long; room only grows until the burst is taken.
         m.d.sync += [
-            words.eq(Mux(left >= BURST_WORDS, BURST_WORDS, left)),
+            words.eq(Mux(left >= self._burst_words, self._burst_words, left)),
             self.want.eq((left != 0) & (self._room >= full_entries) & ~self.stale & ~self.take & ~self.clear),
             self._room.eq(self._room + pop - Mux(self.take, entries, 0)),
         ]
-        done = Signal()
+        done = self._done
         m.d.comb += done.eq(self.beat.valid & self.beat.payload.last & self.outstanding)
         m.d.sync += self._bursts.eq(self._bursts + self.take - done)
         with m.If(self.take):
             m.d.sync += [left.eq(left - words), chunk.eq(chunk + 1)]
-        with m.If(self.request.start & ~self.unfinished & (~self.outstanding | self.stale)):
+        m.d.comb += self._accept.eq(self.request.start & ~self.unfinished & (~self.outstanding | self.stale))
+        with m.If(self._accept):
             m.d.sync += [
                 left.eq(self.request.words),
                 chunk.eq(Cat(Const(0, PAGE_BITS - 64 + len(chunk)), self.request.address[PAGE_BITS:])),
-                self._odd.eq(self.request.words[0]),
             ]
         with m.If(done & (self._bursts == 1) & ~self.take):
             m.d.sync += self.stale.eq(0)
@@ -159,10 +168,10 @@ class ReadClient(wiring.Component):
         """Beats -> FIFO -> words. Returns the strobe that frees a FIFO entry."""
         push, pop = Signal(), Signal()
         m.d.comb += push.eq(self.beat.valid & self.outstanding & ~self.stale)
-        if self._bus_bits < WORD_BITS:
+        if self._bus_bits < self._word_bits:
             self._join_beats(m, push, pop)
-        elif self._bus_bits == WORD_BITS:
-            fifo = self._fifo(m, WORD_BITS)
+        elif self._bus_bits == self._word_bits:
+            fifo = self._fifo(m, self._word_bits)
             m.d.comb += [fifo.w_en.eq(push), fifo.w_data.eq(self.beat.payload.data)]
             self._connect_output(m, fifo, pop)
         else:
@@ -182,27 +191,38 @@ class ReadClient(wiring.Component):
         ]
 
     def _join_beats(self, m: Module, push: Signal, pop: Signal) -> None:
-        """Two beats make a word."""
-        fifo = self._fifo(m, WORD_BITS)
-        second = Signal()
-        low = Signal(self._bus_bits, reset_less=True)
+        """Two or four beats make a word."""
+        fifo = self._fifo(m, self._word_bits)
+        count = Signal(range(self._beats_per_entry))
+        earlier = Signal(self._word_bits - self._bus_bits, reset_less=True)  # the first one ends up lowest
+        word = Cat(earlier, self.beat.payload.data)
         with m.If(push):
-            m.d.sync += [second.eq(~second), low.eq(self.beat.payload.data)]
+            m.d.sync += [count.eq(count + 1), earlier.eq(word[self._bus_bits:])]
         with m.If(self.clear):
-            m.d.sync += second.eq(0)
-        m.d.comb += [fifo.w_en.eq(push & second), fifo.w_data.eq(Cat(low, self.beat.payload.data))]
+            m.d.sync += count.eq(0)
+        m.d.comb += [fifo.w_en.eq(push & (count == self._beats_per_entry - 1)), fifo.w_data.eq(word)]
         self._connect_output(m, fifo, pop)
 
     def _split_beats(self, m: Module, push: Signal, pop: Signal) -> None:
         """A beat makes two words, except the last one of an odd transfer, which an extra FIFO bit marks."""
         fifo = self._fifo(m, self._bus_bits + 1)
-        last = self.beat.payload.last & (self._bursts == 1) & ~self.unfinished
-        m.d.comb += [fifo.w_en.eq(push), fifo.w_data.eq(Cat(self.beat.payload.data, last & self._odd))]
+        expected = Signal(32 - (self._burst_words.bit_length() - 1))  # bursts of the transfer that have not come
+        odd, final = Signal(), Signal()
+        came = Signal()
+        m.d.comb += came.eq(self._done & ~self.stale)
+        m.d.sync += final.eq(odd & Mux(came, expected == 2, expected == 1))
+        with m.If(came):
+            m.d.sync += expected.eq(expected - 1)
+        with m.If(self._accept):
+            m.d.sync += [expected.eq((self.request.words + self._burst_words - 1) // self._burst_words),
+                         odd.eq(self.request.words[0])]
+        last = self.beat.payload.last & final
+        m.d.comb += [fifo.w_en.eq(push), fifo.w_data.eq(Cat(self.beat.payload.data, last))]
         high, single = Signal(), Signal()
         m.d.comb += [
             single.eq(fifo.r_data[-1]),
             self.o.valid.eq(fifo.r_rdy),
-            self.o.payload.eq(fifo.r_data[:self._bus_bits].word_select(high, WORD_BITS)),
+            self.o.payload.eq(fifo.r_data[:self._bus_bits].word_select(high, self._word_bits)),
             pop.eq(self.o.valid & self.o.ready & (high | single)),
             fifo.r_en.eq(pop),
         ]
@@ -221,16 +241,16 @@ class AxiRead(wiring.Component):
     Parameters
     ----------
     config : HardwareConfig
-        ``bus_bits`` and ``fifo_words`` are used.
+        ``bus_bits``, ``stream_bits`` and ``fifo_words`` are used.
     image_words : int
-        Depth of the image FIFO, at least 64 (one burst under way at a time).
+        Words the image FIFO holds, at least a burst (then one is under way at a time).
 
     Members
     -------
     program_request : :py:`In(ReadRequest())`
     image_request : :py:`In(ReadRequest())`
-    program : :py:`Out(stream.Signature(unsigned(256)))`
-    image : :py:`Out(stream.Signature(unsigned(256)))`
+    program : :py:`Out(stream.Signature(unsigned(config.stream_bits)))`
+    image : :py:`Out(stream.Signature(unsigned(config.stream_bits)))`
     stop : :py:`In(1)`
         While high no burst is issued.
     clear : :py:`In(1)`
@@ -245,23 +265,25 @@ class AxiRead(wiring.Component):
 
     Latency
     -------
-    From ``start`` to ``arvalid`` 3 cycles; from a beat to its word at the output 3 cycles (128-bit bus: from the
-    second beat).
+    From ``start`` to ``arvalid`` 3 cycles; from a beat to its word at the output 3 cycles (narrow bus: from the word's
+    last beat).
 
     Throughput
     ----------
-    One word per cycle for 256 and 512 bits, one word every two cycles for 128 bits, as long as ``fifo_words`` covers
-    the memory latency: a burst (64 words) must be free for it to be asked for, so ``fifo_words >= latency + 128``.
+    ``bus_bits / stream_bits`` words per cycle, but at most one, as long as ``fifo_words`` covers the memory latency: a
+    burst must be free for it to be asked for, so ``fifo_words >= latency + 2 * burst_words(stream_bits)``, with the
+    latency in words.
     """
 
-    def __init__(self, config: HardwareConfig, *, image_words: int = BURST_WORDS) -> None:
+    def __init__(self, config: HardwareConfig, *, image_words: int) -> None:
         self._bus_bits = config.bus_bits
+        self._word_bits = config.stream_bits
         self._depths = (config.fifo_words, image_words)
         super().__init__({
             "program_request": In(ReadRequest()),
             "image_request": In(ReadRequest()),
-            "program": Out(stream.Signature(WORD_BITS)),
-            "image": Out(stream.Signature(WORD_BITS)),
+            "program": Out(stream.Signature(config.stream_bits)),
+            "image": Out(stream.Signature(config.stream_bits)),
             "stop": In(1),
             "clear": In(1),
             "idle": Out(1),
@@ -275,8 +297,8 @@ class AxiRead(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.program_client = program = ReadClient(self._bus_bits, self._depths[0])
-        m.submodules.image_client = image = ReadClient(self._bus_bits, self._depths[1])
+        m.submodules.program_client = program = ReadClient(self._bus_bits, self._word_bits, self._depths[0])
+        m.submodules.image_client = image = ReadClient(self._bus_bits, self._word_bits, self._depths[1])
         wiring.connect(m, wiring.flipped(self.program_request), program.request)
         wiring.connect(m, wiring.flipped(self.image_request), image.request)
         wiring.connect(m, wiring.flipped(self.program), program.o)

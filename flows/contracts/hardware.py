@@ -27,6 +27,11 @@ def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
+def powers_of_two(first: int, last: int) -> tuple[int, ...]:
+    """All powers of two from ``first`` to ``last``, which are powers of two themselves."""
+    return tuple(1 << bits for bits in range(first.bit_length() - 1, last.bit_length()))
+
+
 @dataclass(frozen=True)
 class HardwareConfig:
     """Sizes of one accelerator instance.
@@ -65,8 +70,10 @@ class HardwareConfig:
     "dsp48e1" (7 series). All give the same integers in the same cycles."""
     bus_bits: int = 256
     """Data width of m_axi_gmem: 128, 256 or 512."""
+    stream_bits: int = 256
+    """Width of a word of the program, the image and the tiles: 256 or 512."""
     fifo_words: int = 512
-    """Depth of the stream prefetch FIFO in 256-bit words. Power of two."""
+    """Depth of the stream prefetch FIFO in stream words. Power of two."""
     clock_mhz: float = 200.0
     """Target clock, for times in reports. Not part of the circuit."""
 
@@ -92,7 +99,8 @@ class HardwareConfig:
         need(1 <= self.max_classes <= 16384, "max_classes", "1 to 16384")
         need(self.multiplier in ("plain", "dsp48e2", "dsp48e1"), "multiplier", "plain, dsp48e2 or dsp48e1")
         need(self.bus_bits in (128, 256, 512), "bus_bits", "128, 256 or 512")
-        need(self.fifo_words in (128, 256, 512, 1024, 2048, 4096), "fifo_words", "a power of two, 128 to 4096")
+        need(self.stream_bits in (256, 512), "stream_bits", "256 or 512")
+        need(self.fifo_words in powers_of_two(128, 16384), "fifo_words", "a power of two, 128 to 16384")
         need(self.clock_mhz > 0, "clock_mhz", "above 0")
 
     @property

@@ -17,10 +17,10 @@ WORD_BYTES = 32
 PAGE_BYTES = 4096
 
 
-def random_words(count: int, seed: int) -> list[int]:
-    """``count`` random 256-bit words."""
+def random_words(count: int, seed: int, bits: int = 8 * WORD_BYTES) -> list[int]:
+    """``count`` random words."""
     source = random.Random(seed)
-    return [source.getrandbits(8 * WORD_BYTES) for _ in range(count)]
+    return [source.getrandbits(bits) for _ in range(count)]
 
 
 class _Channel:
@@ -71,7 +71,7 @@ class ReadMemory:
     Parameters
     ----------
     dut, prefix : the bus
-    buffers : byte address -> 256-bit words
+    buffers : byte address -> words of ``word_bits``
     latency : cycles from an accepted address to its first beat
     stall : probability that arready, or rvalid, is low in a cycle
     interleave : beats of different IDs alternate at random
@@ -86,8 +86,10 @@ class ReadMemory:
     """
 
     def __init__(self, dut: Any, prefix: str, buffers: dict[int, list[int]], *, latency: int = 5, stall: float = 0.0,
-                 interleave: bool = False, error_at: tuple[int, ...] = (), dead: bool = False, seed: int = 0) -> None:
+                 interleave: bool = False, error_at: tuple[int, ...] = (), dead: bool = False, seed: int = 0,
+                 word_bits: int = 8 * WORD_BYTES) -> None:
         self.buffers = buffers
+        self._word_bytes = word_bits // 8
         self.bursts: list[tuple[int, int, int]] = []
         self.accepted_at: list[int] = []
         self.beats = 0
@@ -173,9 +175,9 @@ class ReadMemory:
 
     def _half_word(self, address: int) -> int:
         for base, words in self.buffers.items():
-            index = (address - base) // WORD_BYTES
+            index = (address - base) // self._word_bytes
             if 0 <= index < len(words):
-                return words[index] >> (address - base) % WORD_BYTES * 8 & mask(128)
+                return words[index] >> (address - base) % self._word_bytes * 8 & mask(128)
         return self._random.getrandbits(128)
 
 
