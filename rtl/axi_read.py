@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -39,6 +39,11 @@ def fifo_entries(fifo_words: int, bus_bits: int, word_bits: int) -> int:
     return fifo_words * word_bits // max(bus_bits, word_bits)
 
 
+def _first_chunk(page: Value) -> Value:
+    """Number of the burst that begins a page."""
+    return Cat(Const(0, PAGE_BITS - BURST_BYTES.bit_length() + 1), page)
+
+
 class ReadRequest(wiring.Signature):
     """Order to read a sequence of words.
 
@@ -50,14 +55,20 @@ class ReadRequest(wiring.Signature):
         Byte address, a multiple of 4 KiB; the low 12 bits are taken as zero.
     words : :py:`Out(32)`
         Number of stream words; 0 reads nothing.
+    repeat : :py:`Out(32)`
+        Number of passes, each of ``words`` words; 0 and 1 both mean one. The first burst of a pass is asked for right
+        after the last one of the pass before.
+    stride : :py:`Out(32)`
+        Bytes from the start of a pass to that of the next, a multiple of 4 KiB; the low 12 bits are taken as zero.
     """
 
     def __init__(self) -> None:
-        super().__init__({"start": Out(1), "address": Out(64), "words": Out(32)})
+        super().__init__({"start": Out(1), "address": Out(64), "words": Out(32), "repeat": Out(32),
+                          "stride": Out(32)})
 
 
 class ReadClient(wiring.Component):
-    """One sequence of words: cuts it into bursts, keeps the room for them, and turns beats into words.
+    """One or more sequences of words: cuts them into bursts, keeps the room for them, and turns beats into words.
 
     Parameters
     ----------
@@ -129,12 +140,16 @@ class ReadClient(wiring.Component):
         """Bursts still to be asked for, and the FIFO entries promised to them."""
         left = Signal(32)
         chunk = Signal(64 - (BURST_BYTES.bit_length() - 1))
+        page = Signal(64 - PAGE_BITS)  # start of the pass
+        following = Signal.like(page)
+        passes = Signal(32)  # that have not begun
+        length, stride = Signal(32), Signal(32 - PAGE_BITS)
         words = Signal(range(self._burst_words + 1))
         entries = Signal.like(self._room)
         full_entries = self._burst_words // self._words_per_entry
         beats = Signal(9)
         m.d.comb += [
-            self.unfinished.eq(left != 0),
+            self.unfinished.eq((left != 0) | (passes != 0)),
             self.outstanding.eq(self._bursts != 0),
             self.address.eq(Cat(Const(0, 64 - len(chunk)), chunk)),
             entries.eq(words if self._words_per_entry == 1 else (words + 1) >> 1),
@@ -152,17 +167,27 @@ class ReadClient(wiring.Component):
         m.d.sync += self._bursts.eq(self._bursts + self.take - done)
         with m.If(self.take):
             m.d.sync += [left.eq(left - words), chunk.eq(chunk + 1)]
+        m.d.sync += following.eq(page + stride)  # steady by the end of a pass, which takes some cycles per burst
+        with m.If((left == 0) & (passes != 0)):
+            m.d.sync += [left.eq(length), page.eq(following), chunk.eq(_first_chunk(following)),
+                         passes.eq(passes - 1)]
         m.d.comb += self._accept.eq(self.request.start & ~self.unfinished & (~self.outstanding | self.stale))
         with m.If(self._accept):
+            begin = self.request.address[PAGE_BITS:]
+            more = (self.request.repeat > 1) & (self.request.words != 0)
             m.d.sync += [
                 left.eq(self.request.words),
-                chunk.eq(Cat(Const(0, PAGE_BITS - 64 + len(chunk)), self.request.address[PAGE_BITS:])),
+                page.eq(begin),
+                chunk.eq(_first_chunk(begin)),
+                passes.eq(Mux(more, self.request.repeat - 1, 0)),
+                length.eq(self.request.words),
+                stride.eq(self.request.stride[PAGE_BITS:]),
             ]
         with m.If(done & (self._bursts == 1) & ~self.take):
             m.d.sync += self.stale.eq(0)
         with m.If(self.clear):
             still_out = (self._bursts > 1) | (self.outstanding & ~done)
-            m.d.sync += [left.eq(0), self._room.eq(self._depth), self.stale.eq(still_out)]
+            m.d.sync += [left.eq(0), passes.eq(0), self._room.eq(self._depth), self.stale.eq(still_out)]
 
     def _data_path(self, m: Module) -> Signal:
         """Beats -> FIFO -> words. Returns the strobe that frees a FIFO entry."""
@@ -204,18 +229,20 @@ class ReadClient(wiring.Component):
         self._connect_output(m, fifo, pop)
 
     def _split_beats(self, m: Module, push: Signal, pop: Signal) -> None:
-        """A beat makes two words, except the last one of an odd transfer, which an extra FIFO bit marks."""
+        """A beat makes two words, except the last one of a pass of odd length, which an extra FIFO bit marks."""
         fifo = self._fifo(m, self._bus_bits + 1)
-        expected = Signal(32 - (self._burst_words.bit_length() - 1))  # bursts of the transfer that have not come
+        per_pass = Signal(32 - (self._burst_words.bit_length() - 1) + 1)  # bursts
+        expected = Signal.like(per_pass)  # those of the pass that have not come
         odd, final = Signal(), Signal()
         came = Signal()
         m.d.comb += came.eq(self._done & ~self.stale)
-        m.d.sync += final.eq(odd & Mux(came, expected == 2, expected == 1))
+        bursts = (self.request.words + self._burst_words - 1) // self._burst_words
+        soon = (expected == 2) | ((expected == 1) & (per_pass == 1))  # the burst after this one is a pass's last
+        m.d.sync += final.eq(odd & Mux(came, soon, expected == 1))
         with m.If(came):
-            m.d.sync += expected.eq(expected - 1)
+            m.d.sync += expected.eq(Mux(expected == 1, per_pass, expected - 1))
         with m.If(self._accept):
-            m.d.sync += [expected.eq((self.request.words + self._burst_words - 1) // self._burst_words),
-                         odd.eq(self.request.words[0])]
+            m.d.sync += [per_pass.eq(bursts), expected.eq(bursts), odd.eq(self.request.words[0])]
         last = self.beat.payload.last & final
         m.d.comb += [fifo.w_en.eq(push), fifo.w_data.eq(Cat(self.beat.payload.data, last))]
         high, single = Signal(), Signal()

@@ -121,7 +121,7 @@ class _Model:
     def _hello(self, packet: Packet) -> None:
         image = packet.fields["image_tokens"] * packet.fields["image_pairs"]
         self.reader = Reader(self.stream_words, image, self.words_per_cycle, self.latency, self.config.fifo_words,
-                             self.timing)
+                             self.config.image_fifo_words, self.timing)
         self.image_tokens = packet.fields["image_tokens"]
         self._read(packet.position, packet.header)
 

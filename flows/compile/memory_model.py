@@ -19,17 +19,17 @@ class Reader:
     stream_words, image_words : lengths of the two transfers
     rate : words per cycle
     latency : cycles from request to first word
-    fifo_words : depth of the program FIFO
+    fifo_words, image_fifo_words : depths of the two FIFOs
     timing : constants of the hardware
     """
 
     def __init__(self, stream_words: int, image_words: int, rate: float, latency: int, fifo_words: int,
-                 timing: Timing) -> None:
+                 image_fifo_words: int, timing: Timing) -> None:
         self.rate, self.latency, self.timing = rate, latency, timing
         self.burst = timing.burst_words
         self.stream_words, self.image_words = stream_words, image_words
         self.ahead = max(1, fifo_words // self.burst)
-        self.image_ahead = max(1, timing.image_fifo_words // self.burst)
+        self.image_ahead = max(1, image_fifo_words // self.burst)
         self.bus_free = float(timing.start)
         self.first: list[float] = []       # arrival of the first word of each program burst
         self.consumed: list[int] = []      # when the last word of each program burst was taken

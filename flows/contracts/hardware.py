@@ -74,6 +74,9 @@ class HardwareConfig:
     """Width of a word of the program, the image and the tiles: 256 or 512."""
     fifo_words: int = 512
     """Depth of the stream prefetch FIFO in stream words. Power of two."""
+    image_fifo_words: int = 256
+    """Depth of the image FIFO in stream words. Power of two. Large enough for a whole image, the next image's patches
+    load while the current one runs."""
     clock_mhz: float = 200.0
     """Target clock, for times in reports. Not part of the circuit."""
 
@@ -101,6 +104,7 @@ class HardwareConfig:
         need(self.bus_bits in (128, 256, 512), "bus_bits", "128, 256 or 512")
         need(self.stream_bits in (256, 512), "stream_bits", "256 or 512")
         need(self.fifo_words in powers_of_two(128, 16384), "fifo_words", "a power of two, 128 to 16384")
+        need(self.image_fifo_words in powers_of_two(128, 8192), "image_fifo_words", "a power of two, 128 to 8192")
         need(self.clock_mhz > 0, "clock_mhz", "above 0")
 
     @property

@@ -52,8 +52,6 @@ class Timing:
     """From the start command to the first read request."""
     burst_words: int = 64
     """Words per read burst (2 KiB)."""
-    image_fifo_words: int = 256
-    """Depth of the image FIFO."""
     read_pipe: int = 4
     """From a word's last beat on the bus until the decoder sees it, and from its use until the room is free again."""
     finish: int = 73

@@ -23,7 +23,7 @@ from flows.contracts.hardware import HardwareConfig
 from flows.contracts.registers import TOKENS_KEPT_ENTRIES, Error, error_text
 from flows.sim_flow import tokens_after_drops
 from sim import probes
-from sim.accelerator import ROOT, WORD_BYTES, Frame, MemoryOptions, Run, lay_out
+from sim.accelerator import ROOT, Frame, MemoryOptions, Run, lay_out, logits_of
 from sim.compare import Comparison, compare, compare_logits
 from sim.golden.network import Result, run
 from sim.runner import Build
@@ -161,8 +161,7 @@ def run_all(frames: Sequence[Frame], config: HardwareConfig, *, memory: MemoryOp
     folder = Path(tempfile.mkdtemp(prefix="test-", dir=home))
     try:
         (folder / "memory.bin").write_bytes(initial)
-        entries = [{"program": place.program, "image": place.image, "output": place.output,
-                    "words": len(frame.program) // WORD_BYTES, "watchdog": (watchdogs or {}).get(index, WATCHDOG),
+        entries = [{**place.job(frame), "watchdog": (watchdogs or {}).get(index, WATCHDOG),
                     "hurry": hurry and index < len(frames) - 1}
                    for index, (frame, place) in enumerate(zip(frames, places, strict=True))]
         (folder / "job.json").write_text(json.dumps(
@@ -185,9 +184,8 @@ def run_all(frames: Sequence[Frame], config: HardwareConfig, *, memory: MemoryOp
 
 
 def _outcome(frame: Frame, output: np.ndarray, records: np.ndarray, registers: dict[str, Any]) -> Outcome:
-    logits = output[:2 * frame.classes].view("<i2").copy()
     cycles = registers["CYCLES_HI"] << 32 | registers["CYCLES_LO"] if "CYCLES_LO" in registers else 0
-    return Outcome(Error(registers["ERROR"]), Run(cycles, logits, output.copy(), records, registers, None, 0.0))
+    return Outcome(Error(registers["ERROR"]), Run(cycles, logits_of(output, frame), output.copy(), records, registers, None, 0.0))
 
 
 def _check_untouched(before: bytes, after: np.ndarray, outputs: Sequence[tuple[int, int]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -115,17 +114,16 @@ def test_truncated_stream_is_refused() -> None:
 def test_reader_is_limited_by_fifo_and_latency() -> None:
     """One burst in flight: a burst per round trip. Enough of them: one word per cycle."""
     timing = Timing(start=0, read_pipe=0)
-    one = Reader(640, 0, 1.0, 100, 64, timing)
-    many = Reader(640, 0, 1.0, 100, 512, timing)
+    one = Reader(640, 0, 1.0, 100, 64, 256, timing)
+    many = Reader(640, 0, 1.0, 100, 512, 256, timing)
     assert one.take(0, 640, 0, 1) == 10 * (100 + 64)
     assert many.take(0, 640, 0, 1) == 100 + 640
-    half = Reader(640, 0, 0.5, 100, 512, timing)
+    half = Reader(640, 0, 0.5, 100, 512, 256, timing)
     assert half.take(0, 640, 0, 1) == 100 + 1280
 
 
 def test_reader_shares_the_bus() -> None:
     """Image and program together take as long as their sum."""
-    timing = dataclasses.replace(Timing(start=0, read_pipe=0), image_fifo_words=512)
-    reader = Reader(640, 640, 1.0, 100, 512, timing)
+    reader = Reader(640, 640, 1.0, 100, 512, 512, Timing(start=0, read_pipe=0))
     both = max(reader.take(0, 640, 0, 1), reader.image_arrival(640))
     assert 100 + 1280 <= both <= 100 + 1280 + 64

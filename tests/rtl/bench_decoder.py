@@ -31,7 +31,7 @@ from tests.rtl.streams import Outcome, Stream, tile_word
 
 CONFIG = bench_config()
 CLUSTERS = CONFIG.clusters
-INPUTS = ("start", "program__valid", "step__ready", "slot__ready", "swapped", "parameters_taken",
+INPUTS = ("clear", "start", "program__valid", "step__ready", "slot__ready", "swapped", "parameters_taken",
           "norm_write__ready", "residual_write__ready")
 TILES_UNDER_WAY = KeyValue.LATENCY + 2
 """Cycles after a start in which tiles of a program that was stopped still arrive; no memory answers that fast."""
@@ -69,7 +69,7 @@ class Bench:
         Responder(dut, ["tile_column", "tile_key_block", "tile_word"], "tile_data", KeyValue.LATENCY, tile_word)
 
     async def begin(self, stream: Stream) -> None:
-        """Pulse ``start``."""
+        """Pulse ``clear`` and ``start``."""
         dut = self.dut
         self.stream, self.outcome, self.cycle = stream, Outcome(), 0
         self.accepted: list[int] = []
@@ -78,10 +78,10 @@ class Bench:
         self._swap = self._activate = -1  # cycles of the pulses to come
         self._offered = self._step_waits = False
         for name in INPUTS:
-            getattr(dut, name).value = int(name == "start")
+            getattr(dut, name).value = int(name in ("clear", "start"))
         dut.tokens.value = stream.tokens
         await self.edge
-        dut.start.value = 0
+        dut.clear.value = dut.start.value = 0
         for _ in range(TILES_UNDER_WAY):
             await self.edge
 
