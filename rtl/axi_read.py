@@ -129,7 +129,7 @@ class ReadClient(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         self._room = Signal(range(self._depth + 1), init=self._depth)
-        self._bursts = Signal(range(self._depth * self._words_per_entry // self._burst_words + 1))
+        self._bursts = Signal(range(self._depth + 1))  # under way; passes can be as short as an entry
         self._accept = Signal()  # a transfer begins
         self._done = Signal()  # a burst is complete
         pop = self._data_path(m)

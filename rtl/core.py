@@ -148,6 +148,7 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.image), image.words)
         wiring.connect(m, image.request, wiring.flipped(self.image_request))
         m.d.comb += [
+            image.clear.eq(self.clear),
             image.again.eq(self.again),
             image.address.eq(self.image_address),
             image.images.eq(self.images),

@@ -25,6 +25,8 @@ class ImageLoader(wiring.Component):
 
     Members
     -------
+    clear : :py:`In(1)`
+        Take no more words.
     hello : :py:`In(Flow(hello_layout))`
         Image tokens and column pairs.
     again : :py:`In(1)`
@@ -48,6 +50,7 @@ class ImageLoader(wiring.Component):
     def __init__(self, config: HardwareConfig) -> None:
         self.config = config
         super().__init__({
+            "clear": In(1),
             "hello": In(Flow(hello_layout)),
             "again": In(1),
             "address": In(64),
@@ -97,6 +100,8 @@ class ImageLoader(wiring.Component):
             m.d.sync += [tokens.eq(hello.image_tokens), pairs.eq(hello.image_pairs), token.eq(0), pair.eq(0),
                          self.available.eq(0),
                          self.loading.eq((hello.image_tokens != 0) & (hello.image_pairs != 0))]
+        with m.If(self.clear):
+            m.d.sync += self.loading.eq(0)
         with m.If(start[0]):
             m.d.sync += words.eq(tokens * pairs)
         return m

@@ -1,5 +1,7 @@
 """Top level: the core behind an AXI4-Lite register bank and an AXI4 memory master."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
@@ -148,7 +150,7 @@ class Top(wiring.Component):
         with m.If(failed):
             m.d.sync += [state.eq(State.STOP), code.eq(error)]
 
-    def _images(self, m: Module, state: Signal, failed: Signal, control: Control, write: AxiWrite,
+    def _images(self, m: Module, state: Any, failed: Signal, control: Control, write: AxiWrite,
                 core: Core) -> Signal:
         """Count the images of a run and the outputs written. Returns whether the image at work is the last one."""
         left, last = Signal(32), Signal()

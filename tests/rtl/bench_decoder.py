@@ -68,8 +68,8 @@ class Bench:
         self.rng = random.Random(seed)
         Responder(dut, ["tile_column", "tile_key_block", "tile_word"], "tile_data", KeyValue.LATENCY, tile_word)
 
-    async def begin(self, stream: Stream) -> None:
-        """Pulse ``clear`` and ``start``."""
+    async def begin(self, stream: Stream, *, clear: bool = True) -> None:
+        """Pulse ``start``, and ``clear`` with it."""
         dut = self.dut
         self.stream, self.outcome, self.cycle = stream, Outcome(), 0
         self.accepted: list[int] = []
@@ -78,7 +78,7 @@ class Bench:
         self._swap = self._activate = -1  # cycles of the pulses to come
         self._offered = self._step_waits = False
         for name in INPUTS:
-            getattr(dut, name).value = int(name in ("clear", "start"))
+            getattr(dut, name).value = int(name == "start" or (clear and name == "clear"))
         dut.tokens.value = stream.tokens
         await self.edge
         dut.clear.value = dut.start.value = 0
@@ -364,3 +364,28 @@ async def stopped_anywhere(dut):
         await bench.begin(stream)
         await bench.run(PACES[words % 2], words=words, settle=words % 9)
         await bench.check(stream, FAST)
+
+
+@cocotb.test()
+async def padding(dut):
+    """What follows END is thrown away, before or after the next start; then the next program runs."""
+    await start(dut, inputs=dict.fromkeys(INPUTS, 0))
+    bench, everyone = Bench(dut, seed=8), [1] * CLUSTERS
+
+    def program(seed: int, size: int) -> Stream:
+        stream = Stream(CONFIG, 32, seed).hello().write(Target.NORM, 2, 3).step().slot(everyone, drain=0)
+        return stream.end(size)
+
+    for seed, (size, late) in enumerate(((0, 0), (1, 0), (1, 1), (9, 0), (9, 4), (127, 127), (40, 39))):
+        for pace in (FAST, Pace(word=0.5)):
+            first, second = program(2 * seed, size), program(2 * seed + 1, size)
+            await bench.begin(first)
+            await bench.run(pace, words=len(first.words) - late)
+            bench.outcome.check(first.expected)
+            assert int(dut.finished.value) and not int(dut.error.value)
+            second.words = first.words[len(first.words) - late:] + second.words
+            await bench.begin(second, clear=False)
+            await bench.run(pace)
+            assert not int(dut.error.value)
+            bench.outcome.check(second.expected)
+            assert bench.waits == 0 or pace is not FAST

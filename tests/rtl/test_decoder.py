@@ -16,4 +16,4 @@ def test_decoder(clusters: int) -> None:
     config = HardwareConfig(clusters=clusters, max_tokens=48, max_width=48, banks=4)
     results = simulate(Decoder(config), test_module="tests.rtl.bench_decoder", name=f"decoder_{clusters}",
                        env=config_env(config))
-    assert len(results.tests) == 6
+    assert len(results.tests) == 7

@@ -12,4 +12,4 @@ def test_image_loader() -> None:
     config = HardwareConfig(max_tokens=32, max_width=32, max_hidden=128, max_patch=96, banks=4)
     results = simulate(ImageLoader(config), test_module="tests.rtl.bench_image_loader", name="image_loader",
                        env=config_env(config))
-    assert len(results.tests) == 3
+    assert len(results.tests) == 4
