@@ -91,6 +91,8 @@ class ReadClient(wiring.Component):
     beat : :py:`In(Flow({data, last}))`
         Read data of this client.
     o : :py:`Out(stream.Signature(unsigned(word_bits)))`
+    hold : :py:`In(1)`
+        While high no further pass is begun. Passes that are held back are given up by the next ``start``.
     clear : :py:`In(1)`
         Forgets the transfer and empties the FIFO; bursts still under way are thrown away as they arrive.
     stale : :py:`Out(1)`
@@ -116,6 +118,7 @@ class ReadClient(wiring.Component):
             "take": In(1),
             "beat": In(Flow(data.StructLayout({"data": bus_bits, "last": 1}))),
             "o": Out(stream.Signature(word_bits)),
+            "hold": In(1),
             "clear": In(1),
             "stale": Out(1),
             "unfinished": Out(1),
@@ -149,7 +152,7 @@ class ReadClient(wiring.Component):
         full_entries = self._burst_words // self._words_per_entry
         beats = Signal(9)
         m.d.comb += [
-            self.unfinished.eq((left != 0) | (passes != 0)),
+            self.unfinished.eq((left != 0) | ((passes != 0) & ~self.hold)),
             self.outstanding.eq(self._bursts != 0),
             self.address.eq(Cat(Const(0, 64 - len(chunk)), chunk)),
             entries.eq(words if self._words_per_entry == 1 else (words + 1) >> 1),
@@ -168,7 +171,7 @@ class ReadClient(wiring.Component):
         with m.If(self.take):
             m.d.sync += [left.eq(left - words), chunk.eq(chunk + 1)]
         m.d.sync += following.eq(page + stride)  # steady by the end of a pass, which takes some cycles per burst
-        with m.If((left == 0) & (passes != 0)):
+        with m.If((left == 0) & (passes != 0) & ~self.hold):
             m.d.sync += [left.eq(length), page.eq(following), chunk.eq(_first_chunk(following)),
                          passes.eq(passes - 1)]
         m.d.comb += self._accept.eq(self.request.start & ~self.unfinished & (~self.outstanding | self.stale))
@@ -278,6 +281,8 @@ class AxiRead(wiring.Component):
     image_request : :py:`In(ReadRequest())`
     program : :py:`Out(stream.Signature(unsigned(config.stream_bits)))`
     image : :py:`Out(stream.Signature(unsigned(config.stream_bits)))`
+    hold_program : :py:`In(1)`
+        While high no pass of the program is begun but the first.
     stop : :py:`In(1)`
         While high no burst is issued.
     clear : :py:`In(1)`
@@ -311,6 +316,7 @@ class AxiRead(wiring.Component):
             "image_request": In(ReadRequest()),
             "program": Out(stream.Signature(config.stream_bits)),
             "image": Out(stream.Signature(config.stream_bits)),
+            "hold_program": In(1),
             "stop": In(1),
             "clear": In(1),
             "idle": Out(1),
@@ -332,6 +338,7 @@ class AxiRead(wiring.Component):
         wiring.connect(m, wiring.flipped(self.image), image.o)
         clients = (program, image)
         m.d.comb += [client.clear.eq(self.clear) for client in clients]
+        m.d.comb += program.hold.eq(self.hold_program)
         m.d.comb += self.idle.eq(~(program.outstanding | image.outstanding)
                                  & (self.stop | ~(program.unfinished | image.unfinished)))
         self._arbitrate(m, *clients)

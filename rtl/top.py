@@ -13,6 +13,7 @@ from rtl.axi_read import AxiRead
 from rtl.axi_write import AxiWrite
 from rtl.control import Control
 from rtl.core import Core
+from rtl.program_store import ProgramStore
 
 __all__ = ["Top"]
 
@@ -77,7 +78,7 @@ class Top(wiring.Component):
         wiring.connect(m, wiring.flipped(self.s_axi_control), control.bus)
         m.d.comb += self.interrupt.eq(control.interrupt)
         join_channels(m, self.m_axi_gmem, read.bus, write.bus)
-        wiring.connect(m, read.program, core.program)
+        self._program(m, read, core)
         wiring.connect(m, read.image, core.image)
         wiring.connect(m, core.image_request, read.image_request)
         wiring.connect(m, core.logits, write.i)
@@ -91,6 +92,16 @@ class Top(wiring.Component):
             read.program_request.stride.eq(0),
             write.words.eq(core.logit_words),
         ]
+
+    def _program(self, m: Module, read: AxiRead, core: Core) -> None:
+        """From memory to the decoder, by way of the store if there is one."""
+        if not self.config.resident_words:
+            wiring.connect(m, read.program, core.program)
+            return
+        m.submodules.program_store = store = ProgramStore(self.config)
+        wiring.connect(m, read.program, store.i)
+        wiring.connect(m, store.o, core.program)
+        m.d.comb += [store.clear.eq(core.clear), read.hold_program.eq(~store.more)]
 
     def _run(self, m: Module, control: Control, read: AxiRead, write: AxiWrite, core: Core) -> None:
         """From start to done, by way of the program, the output, or an error."""

@@ -104,7 +104,8 @@ def _finish_stream(chunks: list[np.ndarray], artifact: SparseVit, config: Hardwa
     words = ceil_div(hello_words + body.size // WORD_BYTES, PAD_WORDS) * PAD_WORDS
     hello = header_bytes((HELLO, {
         "kind": Kind.HELLO, "magic": MAGIC, "version": VERSION, "config_hash": config.config_hash(), "words": words,
-        "image_tokens": artifact.tokens, "image_pairs": image_pairs(artifact.embed.weight.shape[1])}))
+        "resident": int(words <= config.resident_words), "image_tokens": artifact.tokens,
+        "image_pairs": image_pairs(artifact.embed.weight.shape[1])}))
     stream = np.zeros(words * WORD_BYTES, np.uint8)
     stream[:hello.size] = hello
     stream[hello.size:hello.size + body.size] = body
@@ -190,5 +191,6 @@ def _manifest(artifact: SparseVit, config: HardwareConfig, steps: list[Step], pr
         "config_hash": config.config_hash(), "tokens": artifact.tokens, "width": artifact.width,
         "patch_inputs": int(artifact.embed.weight.shape[1]), "classes": int(artifact.head.weight.shape[0]),
         "words": stream.size // WORD_BYTES, "block_bytes": BLOCK_WORDS * WORD_BYTES, "block": BLOCK,
+        "resident": stream.size // WORD_BYTES <= config.resident_words,
         "static": all(step.static for step in steps), "steps": entries,
         "totals": {**totals, "expected_cycles": cycles.total}}

@@ -9,12 +9,13 @@ from flows.contracts.artifact import SparseVit
 from flows.contracts.hardware import HardwareConfig
 from flows.contracts.registers import Error
 from sim.accelerator import Frame, MemoryOptions, Run, lay_out, split_images
-from tests.accelerator.hardware import HARDWARE, ONE, TWO
+from tests.accelerator.hardware import HARDWARE, ONE, RESIDENT, TWO
 from tests.accelerator.harness import Job, Outcome, assert_exact, make_job, run_all
 from tests.accelerator.networks import threshold, topk
 from tests.factory import random_artifact
 
 MEMORY = MemoryOptions(latency=100, bandwidth=32)
+FAST = MemoryOptions(latency=10, bandwidth=0)
 SLOW = MemoryOptions(latency=200, latency_random=100, bandwidth=6, stall=25, seed=3)
 COUNTERS = ("SLOTS", "STALL_MEMORY", "STALL_LOAD", "STALL_BARRIER", "STALL_COLUMN", "STALL_SELECT", "IMAGES_DONE")
 
@@ -111,6 +112,42 @@ def test_images_without_a_block_that_reads_them() -> None:
     for job, image in zip(jobs, split_images(outcome.run, batch_of(jobs)), strict=True):
         job.check(image)
     jobs[1].check(last.run)
+
+
+def test_resident_program() -> None:
+    """The program is read once, however many images there are: a slow memory slows only the first one down."""
+    jobs = jobs_of(threshold_network(), RESIDENT, 4)
+    assert jobs[0].program.manifest["resident"]
+    slow = MemoryOptions(latency=300, bandwidth=2)
+    runs = {memory: assert_batch(jobs, outcome) for memory, outcome in (
+        (memory, run_all([batch_of(jobs)], RESIDENT, memory=memory)[0]) for memory in (FAST, slow))}
+    assert runs[slow][0].cycles > 2 * runs[FAST][0].cycles
+    # All images' patches fit the FIFO too, so that nothing is left to wait for.
+    assert [image.cycles for image in runs[slow][1:3]] == [image.cycles for image in runs[FAST][1:3]]
+    assert runs[slow][0].cycles + runs[slow][3].cycles > len(jobs[0].frame.program) / slow.bandwidth
+
+
+def test_resident_program_and_others_between() -> None:
+    """Programs that fit the store and one that does not; runs of one image; errors between them."""
+    small = jobs_of(random_artifact(width=32, heads=2, hidden=64, tokens=9, depth=2, classes=40, seed=62,
+                                    drop={1: topk(3)}), RESIDENT, 5)
+    middle = jobs_of(threshold_network(), RESIDENT, 3)
+    large = jobs_of(random_artifact(width=128, heads=4, hidden=256, tokens=50, depth=2, classes=40, seed=61,
+                                    keep_blocks=1.0), RESIDENT, 2)
+    assert [jobs[0].program.manifest["resident"] for jobs in (small, middle, large)] == [True, True, False]
+    order = [small, large, small, middle, small[:1], middle, large, middle[1:2], small]
+    frames = [batch_of(jobs) for jobs in order]
+    place = lay_out(frames, RESIDENT)[1][3]
+    # The output of the small network takes as long as the network.
+    for memory in (MEMORY, MemoryOptions(latency=1500)):
+        for jobs, outcome in zip(order, run_all(frames, RESIDENT, memory=memory), strict=True):
+            assert_batch(jobs, outcome)
+    for byte in (0, place.output_stride):
+        outcomes = run_all(frames, RESIDENT, memory=MEMORY, error_in=(3, "output", byte))
+        assert [index for index, outcome in enumerate(outcomes) if outcome.error is not Error.NONE] == [3]
+        for jobs, outcome in zip(order, outcomes, strict=True):
+            if outcome.error is Error.NONE:
+                assert_batch(jobs, outcome)
 
 
 @pytest.mark.parametrize("hurry", [False, True])

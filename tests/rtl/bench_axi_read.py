@@ -35,8 +35,8 @@ def memory_of(dut: Any, buffers: dict[int, list[int]], **options: Any) -> ReadMe
 
 
 async def begin(dut: Any) -> None:
-    names = ("stop", "clear", "program_request__start", "image_request__start", "program__ready", "image__ready",
-             "bus__arready", "bus__rvalid")
+    names = ("hold_program", "stop", "clear", "program_request__start", "image_request__start", "program__ready",
+             "image__ready", "bus__arready", "bus__rvalid")
     await start(dut, inputs=dict.fromkeys(names, 0))
 
 
@@ -315,6 +315,35 @@ async def passes_follow_without_a_gap(dut: Any) -> None:
         # The half-used beat at the end of a pass comes on top.
         useful = words * WORD_BITS / (beats_of(dut, words) * len(dut.bus__rdata))
         assert rate >= THROUGHPUT * min(1.0, useful * len(dut.bus__rdata) / WORD_BITS), rate
+
+
+@cocotb.test()
+async def passes_held_back(dut: Any) -> None:
+    """Hold lets the first pass through only; the others come when it falls, or are given up by the next start."""
+    await begin(dut)
+    memory = two_buffers(dut, latency=20)
+    monitor = Monitor(dut, PROGRAM)
+    words = BURST_WORDS + 3
+    for resumed in (True, False, True):
+        memory.bursts.clear()
+        dut.hold_program.value = 1
+        await request(dut, PROGRAM, PROGRAM_AT, words, 4, 0)
+        await expect(dut, monitor, memory.buffers[PROGRAM_AT][:words])
+        await wait_cycles(dut, 300)
+        assert memory.bursts == bursts_of(dut, 0, PROGRAM_AT, words) and int(dut.idle.value)
+        if resumed:
+            dut.hold_program.value = 0
+            await expect(dut, monitor, memory.buffers[PROGRAM_AT][:words] * 3)
+            assert memory.bursts == bursts_of(dut, 0, PROGRAM_AT, words) * 4 and int(dut.idle.value)
+    dut.hold_program.value = 1
+    await request(dut, PROGRAM, IMAGE_AT, 5, 2, 0)
+    await expect(dut, monitor, memory.buffers[IMAGE_AT][:5])
+    # The image is not held back.
+    image = Monitor(dut, IMAGE)
+    await request(dut, IMAGE, IMAGE_AT, 5, 3, 0)
+    await expect(dut, image, memory.buffers[IMAGE_AT][:5] * 3)
+    dut.hold_program.value = 0
+    await expect(dut, monitor, memory.buffers[IMAGE_AT][:5])
 
 
 @cocotb.test()
