@@ -91,6 +91,10 @@ class ReadClient(wiring.Component):
     beat : :py:`In(Flow({data, last}))`
         Read data of this client.
     o : :py:`Out(stream.Signature(unsigned(word_bits)))`
+    begun : :py:`Out(1)`
+        Pulse: a pass begins that is not the transfer's first.
+    patient : :py:`In(1)`
+        While high a burst is wanted only when none is under way.
     hold : :py:`In(1)`
         While high no further pass is begun. Passes that are held back are given up by the next ``start``.
     clear : :py:`In(1)`
@@ -118,6 +122,8 @@ class ReadClient(wiring.Component):
             "take": In(1),
             "beat": In(Flow(data.StructLayout({"data": bus_bits, "last": 1}))),
             "o": Out(stream.Signature(word_bits)),
+            "begun": Out(1),
+            "patient": In(1),
             "hold": In(1),
             "clear": In(1),
             "stale": Out(1),
@@ -162,7 +168,8 @@ class ReadClient(wiring.Component):
         # Registered, as the sums behind them are long; room only grows until the burst is taken.
         m.d.sync += [
             words.eq(Mux(left >= self._burst_words, self._burst_words, left)),
-            self.want.eq((left != 0) & (self._room >= full_entries) & ~self.stale & ~self.take & ~self.clear),
+            self.want.eq((left != 0) & (self._room >= full_entries) & ~self.stale & ~self.take & ~self.clear
+                         & ~(self.patient & self.outstanding)),
             self._room.eq(self._room + pop - Mux(self.take, entries, 0)),
         ]
         done = self._done
@@ -171,7 +178,8 @@ class ReadClient(wiring.Component):
         with m.If(self.take):
             m.d.sync += [left.eq(left - words), chunk.eq(chunk + 1)]
         m.d.sync += following.eq(page + stride)  # steady by the end of a pass, which takes some cycles per burst
-        with m.If((left == 0) & (passes != 0) & ~self.hold):
+        m.d.comb += self.begun.eq((left == 0) & (passes != 0) & ~self.hold)
+        with m.If(self.begun):
             m.d.sync += [left.eq(length), page.eq(following), chunk.eq(_first_chunk(following)),
                          passes.eq(passes - 1)]
         m.d.comb += self._accept.eq(self.request.start & ~self.unfinished & (~self.outstanding | self.stale))
@@ -265,8 +273,9 @@ class ReadClient(wiring.Component):
 class AxiRead(wiring.Component):
     """AXI4 read master with two clients: the program stream (ID 0) and the image (ID 1).
 
-    Bursts are 2 KiB (the last one of a transfer shorter) and are shared out round-robin. Read data of the two IDs may
-    arrive interleaved.
+    Bursts are 2 KiB (the last one of a pass shorter) and are shared out round-robin. Read data of the two IDs may
+    arrive interleaved. An image that is not needed yet must not delay the program: its bursts come after those of the
+    program, and one at a time.
 
     Parameters
     ----------
@@ -281,6 +290,8 @@ class AxiRead(wiring.Component):
     image_request : :py:`In(ReadRequest())`
     program : :py:`Out(stream.Signature(unsigned(config.stream_bits)))`
     image : :py:`Out(stream.Signature(unsigned(config.stream_bits)))`
+    next_image : :py:`In(1)`
+        Pulse: from now on the words of the transfer's next pass (after the first) are needed.
     hold_program : :py:`In(1)`
         While high no pass of the program is begun but the first.
     stop : :py:`In(1)`
@@ -316,6 +327,7 @@ class AxiRead(wiring.Component):
             "image_request": In(ReadRequest()),
             "program": Out(stream.Signature(config.stream_bits)),
             "image": Out(stream.Signature(config.stream_bits)),
+            "next_image": In(1),
             "hold_program": In(1),
             "stop": In(1),
             "clear": In(1),
@@ -341,15 +353,26 @@ class AxiRead(wiring.Component):
         m.d.comb += program.hold.eq(self.hold_program)
         m.d.comb += self.idle.eq(~(program.outstanding | image.outstanding)
                                  & (self.stop | ~(program.unfinished | image.unfinished)))
+        self._look_ahead(m, image)
         self._arbitrate(m, *clients)
         self._receive(m, *clients)
         return m
 
+    def _look_ahead(self, m: Module, image: ReadClient) -> None:
+        """How many images the client is ahead of the one that is needed: as many as fit the FIFO, and one."""
+        ahead = Signal(range(self._depths[1] + 2))
+        m.d.sync += ahead.eq(ahead + image.begun - self.next_image)
+        with m.If(self.clear):
+            m.d.sync += ahead.eq(0)
+        m.d.comb += image.patient.eq(ahead != 0)
+
     def _arbitrate(self, m: Module, program: ReadClient, image: ReadClient) -> None:
-        """One burst at a time into the AR register; when both want one, the client that was not served last."""
+        """One burst at a time into the AR register; when both want one, the client that was not served last, but the
+        program before a later image.
+        """
         bus = self.bus
         open_ = ~bus.arvalid & ~self.stop & ~self.clear
-        choose_image = image.want & (~program.want | (bus.arid == 0))
+        choose_image = image.want & (~program.want | ((bus.arid == 0) & ~image.patient))
         m.d.comb += [
             program.take.eq(open_ & program.want & ~choose_image),
             image.take.eq(open_ & image.want & choose_image),

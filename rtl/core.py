@@ -53,6 +53,8 @@ class Core(wiring.Component):
     images, image_stride : :py:`In(32)`
         Images of the run, and bytes from one to the next.
     program, image : :py:`In(stream.Signature(256))`
+    next_image : :py:`Out(1)`
+        The words of the run's next image (after the first) are needed.
     image_address : :py:`In(64)`, image_request : :py:`Out(ReadRequest())`
     finished : :py:`Out(1)`
         The program has ended and everything is stored.
@@ -82,6 +84,7 @@ class Core(wiring.Component):
             "program": In(stream.Signature(WORD_BITS)),
             "image": In(stream.Signature(WORD_BITS)),
             "image_address": In(64),
+            "next_image": Out(1),
             "image_request": Out(ReadRequest()),
             "finished": Out(1),
             "error": Out(4),
@@ -150,6 +153,7 @@ class Core(wiring.Component):
         m.d.comb += [
             image.clear.eq(self.clear),
             image.again.eq(self.again),
+            self.next_image.eq(decoder.hello.valid & self.again),
             image.address.eq(self.image_address),
             image.images.eq(self.images),
             image.stride.eq(self.image_stride),

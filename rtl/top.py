@@ -85,6 +85,7 @@ class Top(wiring.Component):
         m.d.comb += [
             core.image_address.eq(control.image_address),
             read.program_request.address.eq(control.program_address),
+            read.next_image.eq(core.next_image),
             core.images.eq(control.images),
             core.image_stride.eq(control.image_stride),
             read.program_request.words.eq(control.program_words),

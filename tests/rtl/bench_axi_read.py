@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from typing import Any
 
 import cocotb
@@ -35,8 +36,8 @@ def memory_of(dut: Any, buffers: dict[int, list[int]], **options: Any) -> ReadMe
 
 
 async def begin(dut: Any) -> None:
-    names = ("hold_program", "stop", "clear", "program_request__start", "image_request__start", "program__ready",
-             "image__ready", "bus__arready", "bus__rvalid")
+    names = ("next_image", "hold_program", "stop", "clear", "program_request__start", "image_request__start",
+             "program__ready", "image__ready", "bus__arready", "bus__rvalid")
     await start(dut, inputs=dict.fromkeys(names, 0))
 
 
@@ -344,6 +345,39 @@ async def passes_held_back(dut: Any) -> None:
     await expect(dut, image, memory.buffers[IMAGE_AT][:5] * 3)
     dut.hold_program.value = 0
     await expect(dut, monitor, memory.buffers[IMAGE_AT][:5])
+
+
+@cocotb.test()
+async def later_images_do_not_delay_the_program(dut: Any) -> None:
+    """Their bursts come one at a time and after the program's, until the image is needed."""
+    await begin(dut)
+    latency, words = 60, 4 * BURST_WORDS
+    memory = two_buffers(dut, latency=latency)
+    image = Monitor(dut, IMAGE)
+    await request(dut, IMAGE, IMAGE_AT, words, 4, 0)
+    await image.wait_for(2 * words, timeout=20_000)
+    gaps = [after - before for before, after in pairwise(memory.accepted_at)]
+    assert all(gap > latency for gap in gaps[4:]), gaps
+    assert words > IMAGE_WORDS or max(gaps[:3]) < latency
+    program = Monitor(dut, PROGRAM)
+    await request(dut, PROGRAM, PROGRAM_AT, 2 * FIFO_WORDS)
+    await program.wait_for(2 * FIFO_WORDS, timeout=40_000)
+    await image.wait_for(4 * words, timeout=20_000)
+    check_equal(image.words, memory.buffers[IMAGE_AT][:words] * 4)
+    await wait_idle(dut)
+    # From the pulse on, as many as there is room for.
+    memory.bursts.clear()
+    memory.accepted_at.clear()
+    await pulse(dut, "clear")
+    image.words.clear()
+    await request(dut, IMAGE, IMAGE_AT, words, 3, 0)
+    for count in (1, 2):
+        await image.wait_for(count * words, timeout=20_000)
+        await pulse(dut, "next_image")
+    await image.wait_for(3 * words, timeout=20_000)
+    check_equal(image.words, memory.buffers[IMAGE_AT][:words] * 3)
+    gaps = [after - before for before, after in pairwise(memory.accepted_at)]
+    assert words > IMAGE_WORDS or min(gaps[4:]) < latency, gaps
 
 
 @cocotb.test()
