@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -43,6 +43,11 @@ def fifo_entries(fifo_words: int, bus_bits: int, word_bits: int) -> int:
     return fifo_words * word_bits // max(bus_bits, word_bits)
 
 
+def _first_chunk(page: Value) -> Value:
+    """Number of the burst that begins a page."""
+    return Cat(Const(0, PAGE_BITS - BURST_BYTES.bit_length() + 1), page)
+
+
 class ReadRequest(wiring.Signature):
     """Order to read a sequence of words.
 
@@ -54,14 +59,20 @@ class ReadRequest(wiring.Signature):
         Byte address, a multiple of 4 KiB; the low 12 bits are taken as zero.
     words : :py:`Out(32)`
         Number of stream words; 0 reads nothing.
+    repeat : :py:`Out(32)`
+        Number of passes, each of ``words`` words; 0 and 1 both mean one. The first burst of a pass is asked for right
+        after the last one of the pass before.
+    stride : :py:`Out(32)`
+        Bytes from the start of a pass to that of the next, a multiple of 4 KiB; the low 12 bits are taken as zero.
     """
 
     def __init__(self) -> None:
-        super().__init__({"start": Out(1), "address": Out(64), "words": Out(32)})
+        super().__init__({"start": Out(1), "address": Out(64), "words": Out(32), "repeat": Out(32),
+                          "stride": Out(32)})
 
 
 class ReadClient(wiring.Component):
-    """One sequence of words: cuts it into bursts, keeps the room for them, and turns beats into words.
+    """One or more sequences of words: cuts them into bursts, keeps the room for them, and turns beats into words.
 
     Parameters
     ----------
@@ -84,6 +95,12 @@ class ReadClient(wiring.Component):
     beat : :py:`In(Flow({data, last}))`
         Read data of this client.
     o : :py:`Out(stream.Signature(unsigned(word_bits)))`
+    begun : :py:`Out(1)`
+        Pulse: a pass begins that is not the transfer's first.
+    patient : :py:`In(1)`
+        While high a burst is wanted only when none is under way.
+    hold : :py:`In(1)`
+        While high no further pass is begun. Passes that are held back are given up by the next ``start``.
     clear : :py:`In(1)`
         Forgets the transfer and empties the FIFO; bursts still under way are thrown away as they arrive.
     stale : :py:`Out(1)`
@@ -112,6 +129,9 @@ class ReadClient(wiring.Component):
             "take": In(1),
             "beat": In(Flow(data.StructLayout({"data": bus_bits, "last": 1}))),
             "o": Out(stream.Signature(word_bits)),
+            "begun": Out(1),
+            "patient": In(1),
+            "hold": In(1),
             "clear": In(1),
             "stale": Out(1),
             "unfinished": Out(1),
@@ -126,7 +146,7 @@ class ReadClient(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         self._room = Signal(range(self._depth + 1), init=self._depth)
-        self._bursts = Signal(range(self._depth * self._words_per_entry // self._burst_words + 1))
+        self._bursts = Signal(range(self._depth + 1))  # under way; passes can be as short as an entry
         self._accept = Signal()  # a transfer begins
         self._done = Signal()  # a burst is complete
         pop = self._data_path(m)
@@ -137,12 +157,16 @@ class ReadClient(wiring.Component):
         """Bursts still to be asked for, and the FIFO entries promised to them."""
         left = Signal(32)
         chunk = Signal(64 - (BURST_BYTES.bit_length() - 1))
+        page = Signal(64 - PAGE_BITS)  # start of the pass
+        following = Signal.like(page)
+        passes = Signal(32)  # that have not begun
+        length, stride = Signal(32), Signal(32 - PAGE_BITS)
         words = Signal(range(self._burst_words + 1))
         entries = Signal.like(self._room)
         full_entries = self._burst_words // self._words_per_entry
         beats = Signal(9)
         m.d.comb += [
-            self.unfinished.eq(left != 0),
+            self.unfinished.eq((left != 0) | ((passes != 0) & ~self.hold)),
             self.outstanding.eq(self._bursts != 0),
             self.address.eq(Cat(Const(0, 64 - len(chunk)), chunk)),
             entries.eq(words if self._words_per_entry == 1 else (words + 1) >> 1),
@@ -152,7 +176,8 @@ class ReadClient(wiring.Component):
         # Registered, as the sums behind them are long; room only grows until the burst is taken.
         m.d.sync += [
             words.eq(Mux(left >= self._burst_words, self._burst_words, left)),
-            self.want.eq((left != 0) & (self._room >= full_entries) & ~self.stale & ~self.take & ~self.clear),
+            self.want.eq((left != 0) & (self._room >= full_entries) & ~self.stale & ~self.take & ~self.clear
+                         & ~(self.patient & self.outstanding)),
             self._room.eq(self._room + pop - Mux(self.take, entries, 0)),
             self.ahead.eq((self._depth - self._room) * self._entry_bytes >= AHEAD_BYTES),
         ]
@@ -161,17 +186,28 @@ class ReadClient(wiring.Component):
         m.d.sync += self._bursts.eq(self._bursts + self.take - done)
         with m.If(self.take):
             m.d.sync += [left.eq(left - words), chunk.eq(chunk + 1)]
+        m.d.sync += following.eq(page + stride)  # steady by the end of a pass, which takes some cycles per burst
+        m.d.comb += self.begun.eq((left == 0) & (passes != 0) & ~self.hold)
+        with m.If(self.begun):
+            m.d.sync += [left.eq(length), page.eq(following), chunk.eq(_first_chunk(following)),
+                         passes.eq(passes - 1)]
         m.d.comb += self._accept.eq(self.request.start & ~self.unfinished & (~self.outstanding | self.stale))
         with m.If(self._accept):
+            begin = self.request.address[PAGE_BITS:]
+            more = (self.request.repeat > 1) & (self.request.words != 0)
             m.d.sync += [
                 left.eq(self.request.words),
-                chunk.eq(Cat(Const(0, PAGE_BITS - 64 + len(chunk)), self.request.address[PAGE_BITS:])),
+                page.eq(begin),
+                chunk.eq(_first_chunk(begin)),
+                passes.eq(Mux(more, self.request.repeat - 1, 0)),
+                length.eq(self.request.words),
+                stride.eq(self.request.stride[PAGE_BITS:]),
             ]
         with m.If(done & (self._bursts == 1) & ~self.take):
             m.d.sync += self.stale.eq(0)
         with m.If(self.clear):
             still_out = (self._bursts > 1) | (self.outstanding & ~done)
-            m.d.sync += [left.eq(0), self._room.eq(self._depth), self.stale.eq(still_out)]
+            m.d.sync += [left.eq(0), passes.eq(0), self._room.eq(self._depth), self.stale.eq(still_out)]
 
     def _data_path(self, m: Module) -> Signal:
         """Beats -> FIFO -> words. Returns the strobe that frees a FIFO entry."""
@@ -213,18 +249,20 @@ class ReadClient(wiring.Component):
         self._connect_output(m, fifo, pop)
 
     def _split_beats(self, m: Module, push: Signal, pop: Signal) -> None:
-        """A beat makes two words, except the last one of an odd transfer, which an extra FIFO bit marks."""
+        """A beat makes two words, except the last one of a pass of odd length, which an extra FIFO bit marks."""
         fifo = self._fifo(m, self._bus_bits + 1)
-        expected = Signal(32 - (self._burst_words.bit_length() - 1))  # bursts of the transfer that have not come
+        per_pass = Signal(32 - (self._burst_words.bit_length() - 1) + 1)  # bursts
+        expected = Signal.like(per_pass)  # those of the pass that have not come
         odd, final = Signal(), Signal()
         came = Signal()
         m.d.comb += came.eq(self._done & ~self.stale)
-        m.d.sync += final.eq(odd & Mux(came, expected == 2, expected == 1))
+        bursts = (self.request.words + self._burst_words - 1) // self._burst_words
+        soon = (expected == 2) | ((expected == 1) & (per_pass == 1))  # the burst after this one is a pass's last
+        m.d.sync += final.eq(odd & Mux(came, soon, expected == 1))
         with m.If(came):
-            m.d.sync += expected.eq(expected - 1)
+            m.d.sync += expected.eq(Mux(expected == 1, per_pass, expected - 1))
         with m.If(self._accept):
-            m.d.sync += [expected.eq((self.request.words + self._burst_words - 1) // self._burst_words),
-                         odd.eq(self.request.words[0])]
+            m.d.sync += [per_pass.eq(bursts), expected.eq(bursts), odd.eq(self.request.words[0])]
         last = self.beat.payload.last & final
         m.d.comb += [fifo.w_en.eq(push), fifo.w_data.eq(Cat(self.beat.payload.data, last))]
         high, single = Signal(), Signal()
@@ -244,8 +282,9 @@ class ReadClient(wiring.Component):
 class AxiRead(wiring.Component):
     """AXI4 read master with two clients: the program stream (ID 0) and the image (ID 1).
 
-    Bursts are 2 KiB (the last one of a transfer shorter) and are shared out round-robin, but a program that is
-    :data:`AHEAD_BYTES` ahead lets the image pass. Read data of the two IDs may arrive interleaved.
+    Bursts are 2 KiB (the last one of a pass shorter) and are shared out round-robin. Read data of the two IDs may
+    arrive interleaved. A program that is :data:`AHEAD_BYTES` ahead lets the image pass that is needed now; an image
+    that is not needed yet must not delay the program: its bursts come after those of the program, and one at a time.
 
     Parameters
     ----------
@@ -260,6 +299,10 @@ class AxiRead(wiring.Component):
     image_request : :py:`In(ReadRequest())`
     program : :py:`Out(stream.Signature(unsigned(config.stream_bits)))`
     image : :py:`Out(stream.Signature(unsigned(config.stream_bits)))`
+    next_image : :py:`In(1)`
+        Pulse: from now on the words of the transfer's next pass (after the first) are needed.
+    hold_program : :py:`In(1)`
+        While high no pass of the program is begun but the first.
     stop : :py:`In(1)`
         While high no burst is issued.
     clear : :py:`In(1)`
@@ -293,6 +336,8 @@ class AxiRead(wiring.Component):
             "image_request": In(ReadRequest()),
             "program": Out(stream.Signature(config.stream_bits)),
             "image": Out(stream.Signature(config.stream_bits)),
+            "next_image": In(1),
+            "hold_program": In(1),
             "stop": In(1),
             "clear": In(1),
             "idle": Out(1),
@@ -314,18 +359,30 @@ class AxiRead(wiring.Component):
         wiring.connect(m, wiring.flipped(self.image), image.o)
         clients = (program, image)
         m.d.comb += [client.clear.eq(self.clear) for client in clients]
+        m.d.comb += program.hold.eq(self.hold_program)
         m.d.comb += self.idle.eq(~(program.outstanding | image.outstanding)
                                  & (self.stop | ~(program.unfinished | image.unfinished)))
+        self._look_ahead(m, image)
         self._arbitrate(m, *clients)
         self._receive(m, *clients)
         return m
 
+    def _look_ahead(self, m: Module, image: ReadClient) -> None:
+        """How many images the client is ahead of the one that is needed: as many as fit the FIFO, and one."""
+        ahead = Signal(range(self._depths[1] + 2))
+        m.d.sync += ahead.eq(ahead + image.begun - self.next_image)
+        with m.If(self.clear):
+            m.d.sync += ahead.eq(0)
+        m.d.comb += image.patient.eq(ahead != 0)
+
     def _arbitrate(self, m: Module, program: ReadClient, image: ReadClient) -> None:
-        """One burst at a time into the AR register; when both want one, the client that was not served last."""
+        """One burst at a time into the AR register; when both want one, the client that was not served last, but the
+        program before a later image.
+        """
         bus = self.bus
         open_ = ~bus.arvalid & ~self.stop & ~self.clear
-        program_wants = program.want & ~(program.ahead & (image.want | image.outstanding))
-        choose_image = image.want & (~program_wants | (bus.arid == 0))
+        program_wants = program.want & ~(program.ahead & (image.want | image.outstanding) & ~image.patient)
+        choose_image = image.want & (~program_wants | ((bus.arid == 0) & ~image.patient))
         m.d.comb += [
             program.take.eq(open_ & program_wants & ~choose_image),
             image.take.eq(open_ & image.want & choose_image),

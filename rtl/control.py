@@ -30,10 +30,12 @@ _STORED_BITS = {
     "OUTPUT_LO": _ALIGNED, "OUTPUT_HI": 0xFFFF_FFFF,
     "PROGRAM_WORDS": 0xFFFF_FFFF,
     "WATCHDOG": 0xFFFF_FFFF,
+    "IMAGES": 0xFFFF_FFFF,
+    "IMAGE_STRIDE": _ALIGNED, "OUTPUT_STRIDE": _ALIGNED,
 }
 """Registers that just hold what is written, and their bits."""
 
-_COUNTERS = ("slots", "stall_memory", "stall_load", "stall_barrier", "stall_column", "stall_select")
+_COUNTERS = ("images_done", "slots", "stall_memory", "stall_load", "stall_barrier", "stall_column", "stall_select")
 
 
 class KeptWrite(wiring.Signature):
@@ -43,7 +45,7 @@ class KeptWrite(wiring.Signature):
     -------
     enable : :py:`Out(1)`
     index : :py:`Out(5)`
-        Number of the token drop in the run, from 0.
+        Number of the token drop in the image, from 0.
     tokens : :py:`Out(9)`
         Tokens alive after it.
     """
@@ -71,8 +73,12 @@ class Control(wiring.Component):
     start : :py:`Out(1)`
         Pulse. Never while ``busy``, nor between a start and its ``done``.
     program_address, image_address, output_address : :py:`Out(64)`
-        Multiples of 4 KiB. To be sampled with ``start``, as are the next two.
+        Multiples of 4 KiB. To be sampled with ``start``, as are the next five.
     program_words : :py:`Out(32)`
+    images : :py:`Out(32)`
+        Images of the run, at least 1.
+    image_stride, output_stride : :py:`Out(32)`
+        Multiples of 4 KiB.
     watchdog : :py:`Out(32)`
         Cycles without progress; the default when the register is 0.
     done : :py:`In(1)`
@@ -81,7 +87,7 @@ class Control(wiring.Component):
         Sampled with ``done``: an :class:`flows.contracts.registers.Error`.
     busy : :py:`In(1)`
         The core is not at rest; keeps the next start back.
-    slots, stall_memory, stall_load, stall_barrier, stall_column, stall_select : :py:`In(32)`
+    images_done, slots, stall_memory, stall_load, stall_barrier, stall_column, stall_select : :py:`In(32)`
         Counters of the run, read as they are.
     step : :py:`In(16)`
     tokens : :py:`In(9)`
@@ -108,6 +114,9 @@ class Control(wiring.Component):
             "image_address": Out(64),
             "output_address": Out(64),
             "program_words": Out(32),
+            "images": Out(32),
+            "image_stride": Out(32),
+            "output_stride": Out(32),
             "watchdog": Out(32),
             "done": In(1),
             "error_code": In(4),
@@ -178,9 +187,12 @@ class Control(wiring.Component):
         for name in ("program", "image", "output"):
             low, high = (self._stored[f"{name.upper()}_{half}"] for half in ("LO", "HI"))
             m.d.comb += getattr(self, f"{name}_address").eq(Cat(low, high))
-        watchdog = self._stored["WATCHDOG"]
+        watchdog, images = self._stored["WATCHDOG"], self._stored["IMAGES"]
         m.d.comb += [
             self.program_words.eq(self._stored["PROGRAM_WORDS"]),
+            self.images.eq(Mux(images == 0, 1, images)),
+            self.image_stride.eq(self._stored["IMAGE_STRIDE"]),
+            self.output_stride.eq(self._stored["OUTPUT_STRIDE"]),
             self.watchdog.eq(Mux(watchdog == 0, DEFAULT_WATCHDOG, watchdog)),
         ]
 

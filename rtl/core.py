@@ -59,8 +59,15 @@ class Core(wiring.Component):
     Members
     -------
     clear, start : :py:`In(1)`
-        ``clear`` forgets everything, ``start`` (a later cycle) begins to read a program.
+        ``clear`` forgets everything, ``start`` (a later cycle) begins to read a program. It may come again, without
+        ``clear``, when that has ``finished``.
+    again : :py:`In(1)`
+        The program runs again, on another image of the same run. Changes only together with ``start``.
+    images, image_stride : :py:`In(32)`
+        Images of the run, and bytes from one to the next.
     program, image : :py:`In(stream.Signature(stream_bits))`
+    next_image : :py:`Out(1)`
+        The words of the run's next image (after the first) are needed.
     image_address : :py:`In(64)`, image_request : :py:`Out(ReadRequest())`
     finished : :py:`Out(1)`
         The program has ended and everything is stored.
@@ -84,9 +91,13 @@ class Core(wiring.Component):
         super().__init__({
             "clear": In(1),
             "start": In(1),
+            "again": In(1),
+            "images": In(32),
+            "image_stride": In(32),
             "program": In(stream.Signature(config.stream_bits)),
             "image": In(stream.Signature(config.stream_bits)),
             "image_address": In(64),
+            "next_image": Out(1),
             "image_request": Out(ReadRequest()),
             "finished": Out(1),
             "error": Out(4),
@@ -140,6 +151,7 @@ class Core(wiring.Component):
         wiring.connect(m, decoder.step, sequencer.step)
         wiring.connect(m, decoder.slot, sequencer.slot)
         m.d.comb += [
+            decoder.clear.eq(self.clear),
             decoder.start.eq(self.start | self.clear),
             decoder.tokens.eq(sequencer.tokens),
             decoder.parameters_taken.eq(first.parameters_taken),
@@ -153,7 +165,14 @@ class Core(wiring.Component):
         wiring.connect(m, decoder.hello, image.hello)
         wiring.connect(m, wiring.flipped(self.image), image.words)
         wiring.connect(m, image.request, wiring.flipped(self.image_request))
-        m.d.comb += image.address.eq(self.image_address)
+        m.d.comb += [
+            image.clear.eq(self.clear),
+            image.again.eq(self.again),
+            self.next_image.eq(decoder.hello.valid & self.again),
+            image.address.eq(self.image_address),
+            image.images.eq(self.images),
+            image.stride.eq(self.image_stride),
+        ]
 
     def _delayed_load(self, m: Module) -> Any:
         """Blocks on their way to the clusters, see :data:`LOAD_DELAY`."""
@@ -301,10 +320,12 @@ class Core(wiring.Component):
         quiet = ~sequencer.running
         loading: Value = quiet & ~decoder.slot.valid & ~sequencer.wait_step & ~decoder.finished
         m.d.comb += [
-            self.finished.eq(decoder.finished & sequencer.idle),
+            # No block may read the last columns of an image, but their words have to be out of the way of the next.
+            self.finished.eq(decoder.finished & sequencer.idle & ~self._image.loading),
             self.error.eq(decoder.error),
             self.selecting.eq(self._select.busy),
-            self.progress.eq((self.program.valid & self.program.ready) | self.image.valid | sequencer.valid.any()),
+            self.progress.eq((self.program.valid & self.program.ready) | (self.image.valid & self.image.ready)
+                             | sequencer.valid.any()),
             self.step.eq(sequencer.current.index),
             self.tokens.eq(sequencer.tokens),
             self.take.eq(sequencer.take),

@@ -98,8 +98,10 @@ class Decoder(wiring.Component):
     -------
     program : :py:`In(stream.Signature(stream_bits))`
         The program, word by word.
+    clear : :py:`In(1)`
+        The stream begins anew: nothing is left of the words that HELLO has announced.
     start : :py:`In(1)`
-        Expect a HELLO packet.
+        Expect a HELLO packet, behind what is left of the stream's padding.
     hello : :py:`Out(Flow(hello_layout))`
         An accepted HELLO.
     step : :py:`Out(stream.Signature(step_layout))`
@@ -134,6 +136,7 @@ class Decoder(wiring.Component):
         self.slot_layout = slot_layout(config)
         super().__init__({
             "program": In(stream.Signature(config.stream_bits)),
+            "clear": In(1),
             "start": In(1),
             "hello": Out(Flow(hello_layout)),
             "step": Out(stream.Signature(step_layout)),
@@ -167,6 +170,7 @@ class Decoder(wiring.Component):
         wants = Signal()
         m.d.comb += self.waiting.eq(wants & ~self.program.valid)
 
+        self._count_words(m)
         self._hold(m)
         self._skip(m)
         blocks = self._blocks(m)
@@ -179,9 +183,25 @@ class Decoder(wiring.Component):
                          self._tile_wait.eq(0), self._part.eq(0), self._entries_left.eq(0)]
         return m
 
+    def _count_words(self, m: Module) -> None:
+        """Count the words that HELLO announces; those that END leaves are padding, and are thrown away."""
+        left = Signal(32)
+        self._padding = Signal()
+        self._expect_hello = Signal()
+        hello = data.View(hello_layout, self._word[:hello_layout.size])
+        over = (self._state == State.FINISH) | ((self._state == State.PACKET) & self._expect_hello)
+        m.d.comb += self._padding.eq(over & (left != 0))
+        with m.If(self._padding):
+            m.d.comb += self._take.eq(1)
+        with m.If(self.clear):
+            m.d.sync += left.eq(0)
+        with m.Elif(self.hello.valid):
+            m.d.sync += left.eq(hello.words - 1)
+        with m.Elif(self.program.valid & self._take & (left != 0)):
+            m.d.sync += left.eq(left - 1)
+
     def _hold(self, m: Module) -> None:
         """Registers of the pending step and slot, and what they wait for."""
-        self._expect_hello = Signal()
         self._step = Signal(step_layout, reset_less=True)
         self._step_valid = Signal()
         self._next = Signal(self.slot_layout, reset_less=True)  # header of the slot after the pending one
@@ -283,7 +303,7 @@ class Decoder(wiring.Component):
         self._target = Signal(Target)
         self._address = Signal(16, reset_less=True)
         self._left = Signal(10, reset_less=True)
-        with m.If(self._state == State.PACKET):
+        with m.If((self._state == State.PACKET) & ~self._padding):
             m.d.comb += wants.eq(1)
             with m.If(self.program.valid):
                 with m.If(self._expect_hello):

@@ -1,6 +1,6 @@
 """Logit buffer: holds the head's output until the program has ended, then hands it to the write master."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,7 +11,7 @@ __all__ = ["Logits"]
 
 
 class Logits(wiring.Component):
-    """Sixteen logits a word.
+    """Sixteen logits a word, in two halves: while one is handed over the other may be written.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Logits(wiring.Component):
     words : :py:`Out(range(class_cols + 1))`
         Words written since ``clear``: the highest column and one.
     send : :py:`In(1)`
-        Hand over all words.
+        Hand over all words. From the next cycle on the other half is written. Not while ``o`` still has words.
     o : :py:`Out(stream.Signature(256))`
 
     Throughput
@@ -46,10 +46,13 @@ class Logits(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory = mem = memory.Memory(shape=WORD_BITS, depth=self.columns, init=[])
+        index = Signal(range(max(self.columns, 2)))
+        half = Signal()  # being written
+        m.submodules.memory = mem = memory.Memory(shape=WORD_BITS, depth=2 << len(index), init=[])
         read, write = mem.read_port(), mem.write_port()
         m.d.comb += [
-            write.addr.eq(self.write.column),
+            write.addr[:-1].eq(self.write.column),
+            write.addr[-1].eq(half),
             write.data.eq(self.write.data),
             write.en.eq(self.write.enable & (self.write.token == 0)),
         ]
@@ -60,13 +63,12 @@ class Logits(wiring.Component):
             m.d.sync += self.words.eq(following)
 
         left = Signal(range(self.columns + 1))
-        index = Signal(range(max(self.columns, 2)))
         wait = Signal(2)
-        m.d.comb += [read.addr.eq(index), read.en.eq(1), self.o.payload.eq(read.data),
+        m.d.comb += [read.addr.eq(Cat(index, ~half)), read.en.eq(1), self.o.payload.eq(read.data),
                      self.o.valid.eq((left != 0) & (wait == 0))]
         m.d.sync += wait.eq(Mux(wait == 0, 0, wait - 1))
         with m.If(self.send):
-            m.d.sync += [left.eq(self.words), index.eq(0), wait.eq(2)]
+            m.d.sync += [left.eq(self.words), index.eq(0), wait.eq(2), half.eq(~half)]
         with m.Elif(self.o.valid & self.o.ready):
             m.d.sync += [left.eq(left - 1), index.eq(index + 1), wait.eq(2)]
         with m.If(self.clear):

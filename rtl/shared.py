@@ -16,6 +16,7 @@ from amaranth.lib import wiring
 
 PortSpec = tuple[Value, Any]
 _registry: dict[str, wiring.Component] = {}
+_texts: dict[str, str] = {}
 
 
 def shared_instance(name: str, factory: Callable[[], wiring.Component], **ports: ValueLike) -> Instance:
@@ -58,8 +59,13 @@ def shared_component(m: Module, instance: str, name: str, factory: Callable[[], 
     return interface
 
 
+def use_verilog(name: str, text: str) -> None:
+    """Let the design that is being elaborated contain module ``name``, written in Verilog."""
+    _texts[name] = text
+
+
 def to_verilog(component: Elaboratable, name: str, ports: dict[str, PortSpec] | None = None) -> str:
-    """Verilog of ``component`` and of every shared module it uses, directly or not, each once.
+    """Verilog of ``component`` and of every shared or hand-written module it uses, directly or not, each once.
 
     Parameters
     ----------
@@ -69,13 +75,14 @@ def to_verilog(component: Elaboratable, name: str, ports: dict[str, PortSpec] | 
         from the signature
     """
     _registry.clear()
+    _texts.clear()
     texts = [_convert(component, name, ports)]
     done: set[str] = set()
     while pending := sorted(set(_registry) - done):
         for shared in pending:
             texts.append(_convert(_registry[shared], shared, None))
             done.add(shared)
-    return "\n".join(texts)
+    return "\n".join([*texts, *(_texts[name] for name in sorted(_texts))])
 
 
 def _convert(component: Elaboratable, name: str, ports: dict[str, PortSpec] | None) -> str:

@@ -1,5 +1,7 @@
 """Top level: the core behind an AXI4-Lite register bank and an AXI4 memory master."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
@@ -11,11 +13,9 @@ from rtl.axi_read import AxiRead
 from rtl.axi_write import AxiWrite
 from rtl.control import Control
 from rtl.core import Core
+from rtl.program_store import ProgramStore
 
 __all__ = ["Top"]
-
-IMAGE_FIFO_WORDS = 256
-"""Covers the memory latency, so that patches arrive faster than the array consumes them."""
 
 REST_CYCLES = 128
 """After an error: longer than a word is on its way from any memory to any other."""
@@ -39,6 +39,8 @@ class Top(wiring.Component):
     """The accelerator.
 
     A run reads a program and an image, writes the logits, and ends with ``done``; every error ends it too, with a code.
+    With several images the program is executed once for each. The next image's patches and program words are fetched
+    ahead, and the logits are sent to memory while the next image runs.
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ class Top(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.control = control = Control(config)
-        m.submodules.axi_read = read = AxiRead(config, image_words=IMAGE_FIFO_WORDS)
+        m.submodules.axi_read = read = AxiRead(config, image_words=config.image_fifo_words)
         m.submodules.axi_write = write = AxiWrite(config)
         m.submodules.core = core = Core(config)
         self._buses(m, control, read, write, core)
@@ -76,17 +78,31 @@ class Top(wiring.Component):
         wiring.connect(m, wiring.flipped(self.s_axi_control), control.bus)
         m.d.comb += self.interrupt.eq(control.interrupt)
         join_channels(m, self.m_axi_gmem, read.bus, write.bus)
-        wiring.connect(m, read.program, core.program)
+        self._program(m, read, core)
         wiring.connect(m, read.image, core.image)
         wiring.connect(m, core.image_request, read.image_request)
         wiring.connect(m, core.logits, write.i)
         m.d.comb += [
             core.image_address.eq(control.image_address),
             read.program_request.address.eq(control.program_address),
+            read.next_image.eq(core.next_image),
+            core.images.eq(control.images),
+            core.image_stride.eq(control.image_stride),
             read.program_request.words.eq(control.program_words),
-            write.address.eq(control.output_address),
+            read.program_request.repeat.eq(control.images),
+            read.program_request.stride.eq(0),
             write.words.eq(core.logit_words),
         ]
+
+    def _program(self, m: Module, read: AxiRead, core: Core) -> None:
+        """From memory to the decoder, by way of the store if there is one."""
+        if not self.config.resident_words:
+            wiring.connect(m, read.program, core.program)
+            return
+        m.submodules.program_store = store = ProgramStore(self.config)
+        wiring.connect(m, read.program, store.i)
+        wiring.connect(m, store.o, core.program)
+        m.d.comb += [store.clear.eq(core.clear), read.hold_program.eq(~store.more)]
 
     def _run(self, m: Module, control: Control, read: AxiRead, write: AxiWrite, core: Core) -> None:
         """From start to done, by way of the program, the output, or an error."""
@@ -97,6 +113,7 @@ class Top(wiring.Component):
         failed = Signal()
         code = Signal(4)
         rest = Signal(range(REST_CYCLES + 1))
+        last = self._images(m, state, failed, control, write, core)
         active = (state == State.RUN) | (state == State.SEND) | (state == State.WRITE)
         moving = core.progress | (write.i.valid & write.i.ready)
         m.d.sync += idle_cycles.eq(Mux(active & ~moving, idle_cycles + 1, 0))
@@ -107,7 +124,7 @@ class Top(wiring.Component):
             core.clear.eq(clear),
             read.clear.eq(clear),
             write.clear.eq((state == State.CLEAR) | failed),
-            core.start.eq(state == State.START),
+            core.start.eq((state == State.START) | ((state == State.SEND) & ~last)),
             read.program_request.start.eq(state == State.START),
             read.stop.eq(state == State.IDLE),
             core.send.eq(state == State.SEND),
@@ -126,10 +143,11 @@ class Top(wiring.Component):
             with m.Case(State.START):
                 m.d.sync += state.eq(State.RUN)
             with m.Case(State.RUN):
-                with m.If(core.finished):
+                # Two outputs wait at most: one on its way, one in the logit buffer.
+                with m.If(core.finished & ~write.busy):
                     m.d.sync += state.eq(State.SEND)
             with m.Case(State.SEND):
-                m.d.sync += state.eq(State.WRITE)
+                m.d.sync += state.eq(Mux(last, State.WRITE, State.RUN))
             with m.Case(State.WRITE):
                 with m.If(~write.busy & ~failed):
                     m.d.comb += control.done.eq(1)
@@ -144,6 +162,26 @@ class Top(wiring.Component):
         with m.If(failed):
             m.d.sync += [state.eq(State.STOP), code.eq(error)]
 
+    def _images(self, m: Module, state: Any, failed: Signal, control: Control, write: AxiWrite,
+                core: Core) -> Signal:
+        """Count the images of a run and the outputs written. Returns whether the image at work is the last one."""
+        left, last = Signal(32), Signal()
+        written = Signal(32)
+        sending = Signal()  # an output is on its way
+        address, stride = Signal(64), Signal(32)
+        m.d.comb += [write.address.eq(address), control.images_done.eq(written)]
+        m.d.sync += last.eq(left == 1)
+        with m.If(sending & ~write.busy):
+            m.d.sync += sending.eq(0)
+            with m.If(~failed & (state != State.STOP)):
+                m.d.sync += written.eq(written + 1)
+        with m.If(state == State.CLEAR):
+            m.d.sync += [left.eq(control.images), written.eq(0), sending.eq(0), core.again.eq(0),
+                         address.eq(control.output_address), stride.eq(control.output_stride)]
+        with m.If(state == State.SEND):
+            m.d.sync += [left.eq(left - 1), sending.eq(1), core.again.eq(1), address.eq(address + stride)]
+        return last
+
     def _counters(self, m: Module, control: Control, core: Core) -> None:
         """What the registers show of a run."""
         drops = Signal(range(TOKENS_KEPT_ENTRIES))
@@ -156,9 +194,11 @@ class Top(wiring.Component):
             control.kept.tokens.eq(core.kept_tokens),
         ]
         with m.If(control.start):
-            m.d.sync += [counting.eq(1), drops.eq(0)]
+            m.d.sync += counting.eq(1)
         with m.Elif(control.done):
             m.d.sync += counting.eq(0)
+        with m.If(core.start):
+            m.d.sync += drops.eq(0)
         with m.Elif(core.kept):
             m.d.sync += drops.eq(drops + 1)
         for name, event in [("slots", core.take)] + [(stall, getattr(core, stall)) for stall in STALLS]:

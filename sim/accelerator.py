@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.metadata
+import itertools
 import json
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,18 @@ class Frame:
     program : the stream of a compiled program
     image : image buffer
     classes : logits to read back
+    following : further images of the same size, which the hardware executes in the same run
     """
 
     program: bytes
     image: bytes
     classes: int
+    following: tuple[bytes, ...] = ()
+
+    @property
+    def images(self) -> int:
+        """Images of the run."""
+        return 1 + len(self.following)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +110,8 @@ class Run:
     Attributes
     ----------
     cycles : clock cycles from start to done, counted by the hardware
-    logits : int16 ``(classes,)``
-    output : the whole output buffer, uint8
+    logits : int16 ``(classes,)``, or ``(images, classes)`` when the frame has several images
+    output : the whole output buffer, uint8, one image's behind the other
     records : probe records, structured array of :data:`sim.probes.RECORD`
     registers : every readable register after the run by name; ``TOKENS_KEPT`` is a list
     wave : waveform file, when traced
@@ -130,14 +138,46 @@ class Run:
         return [count for count in self.registers["TOKENS_KEPT"] if count]
 
 
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What a run of several images gave.
+
+    Attributes
+    ----------
+    cycles : clock cycles of the whole run
+    images : one :class:`Run` per image with its logits, output and probe records. Its ``cycles`` are those from the
+        start of its first step to that of the next image's; what is left of the run, its first cycles and the last
+        output, is the last image's. The registers are those at the end of the run
+    registers, wave, wall_seconds : as in :class:`Run`
+    """
+
+    cycles: int
+    images: tuple[Run, ...]
+    registers: dict[str, Any]
+    wave: Path | None
+    wall_seconds: float
+
+
 @dataclass(frozen=True)
 class Placement:
-    """Addresses of one frame's buffers."""
+    """Addresses of one frame's buffers; the strides lead from one of several images to the next.
+
+    ``words`` is the length of the program in stream words.
+    """
 
     program: int
+    words: int
     image: int
     output: int
     output_bytes: int
+    image_stride: int
+    output_stride: int
+
+    def job(self, frame: Frame) -> dict[str, int]:
+        """What the simulation has to write into the registers."""
+        return {"program": self.program, "image": self.image, "output": self.output,
+                "words": self.words, "images": frame.images,
+                "image_stride": self.image_stride, "output_stride": self.output_stride}
 
 
 def run_accelerator(program_stream: bytes, image: bytes, config: HardwareConfig, *, classes: int,
@@ -146,6 +186,48 @@ def run_accelerator(program_stream: bytes, image: bytes, config: HardwareConfig,
     """Run one frame; see :func:`run_frames` for parameters and errors."""
     return run_frames([Frame(program_stream, image, classes)], config, memory=memory, watchdog=watchdog,
                       progress=progress, trace=trace, **options)[0]
+
+
+def run_batch(program: bytes, images: Sequence[bytes], config: HardwareConfig, *, classes: int,
+              memory: MemoryOptions | None = None, watchdog: int = 0, progress: Progress | None = None,
+              trace: bool = False, **options: Any) -> Batch:
+    """Run several images back to back in one run of the hardware, as a loop without software does it.
+
+    Parameters
+    ----------
+    program : the stream of a compiled program
+    images : image buffers, all of the same size
+    classes : logits of each to read back
+    config, memory, watchdog, progress, trace, options : as for :func:`run_frames`
+
+    Raises
+    ------
+    HardwareError, SimulationError
+        As :func:`run_frames`; also when the images differ in size or there is none.
+    """
+    if not images:
+        raise SimulationError("a batch has at least one image")
+    frame = Frame(program, images[0], classes, tuple(images[1:]))
+    (run_,) = run_frames([frame], config, memory=memory, watchdog=watchdog, progress=progress, trace=trace, **options)
+    return Batch(run_.cycles, tuple(split_images(run_, frame)), run_.registers, run_.wave, run_.wall_seconds)
+
+
+def split_images(whole: Run, frame: Frame) -> list[Run]:
+    """One :class:`Run` per image of a frame; see :class:`Batch`.
+
+    Raises
+    ------
+    SimulationError
+        When the records do not show that many images.
+    """
+    records = split_frames(whole.records, frame.images)
+    starts = [int(part["cycle"][part["unit"] == probes.START_UNIT][0]) for part in records]
+    spans = [after - before for before, after in itertools.pairwise(starts)]
+    outputs = whole.output.reshape(frame.images, -1)
+    logits = whole.logits.reshape(frame.images, -1)
+    return [replace(whole, cycles=cycles, logits=one, output=output, records=part)
+            for cycles, one, output, part in zip([*spans, whole.cycles - sum(spans)], logits, outputs, records,
+                                                 strict=True)]
 
 
 def run_frames(frames: Sequence[Frame], config: HardwareConfig, *, memory: MemoryOptions | None = None,
@@ -178,9 +260,7 @@ def run_frames(frames: Sequence[Frame], config: HardwareConfig, *, memory: Memor
     with _run_folder(run_dir, keep=trace) as folder:
         initial, places = lay_out(frames, config)
         (folder / "memory.bin").write_bytes(initial)
-        job = {"frames": [{"program": place.program, "image": place.image, "output": place.output,
-                           "words": len(frame.program) // config.stream_bytes}
-                          for frame, place in zip(frames, places, strict=True)],
+        job = {"frames": [place.job(frame) for frame, place in zip(frames, places, strict=True)],
                "watchdog": watchdog, "max_cycles": max_cycles, "config_hash": config.config_hash()}
         (folder / "job.json").write_text(json.dumps(job))
         plusargs = [f"+memory={folder / 'memory.bin'}", f"+memory_out={folder / 'memory_out.bin'}",
@@ -196,7 +276,7 @@ def run_frames(frames: Sequence[Frame], config: HardwareConfig, *, memory: Memor
                 raise HardwareError(values["ERROR"], values)
         final = np.fromfile(folder / "memory_out.bin", np.uint8)
         _check_untouched(np.frombuffer(initial, np.uint8), final, places)
-        records = split_frames(probes.read_records(folder / "probe.bin"), len(frames))
+        records = _records_of(frames, probes.read_records(folder / "probe.bin"))
         return [_result(frame, place, final, part, values, results.wave, seconds)
                 for frame, place, part, values in zip(frames, places, records, registers, strict=True)]
 
@@ -231,6 +311,11 @@ def lay_out(frames: Sequence[Frame], config: HardwareConfig) -> tuple[bytes, lis
     """Memory contents at the start: programs, images and output buffers, each on a page of its own.
 
     Equal programs are stored once.
+
+    Raises
+    ------
+    SimulationError
+        When the images of a frame differ in size.
     """
     memory, places = bytearray(FIRST_ADDRESS), []
     stored: dict[bytes, int] = {}
@@ -245,9 +330,15 @@ def lay_out(frames: Sequence[Frame], config: HardwareConfig) -> tuple[bytes, lis
     for frame in frames:
         if frame.program not in stored:
             stored[frame.program] = store(frame.program)
+        if sizes := {len(image) for image in frame.following} - {len(frame.image)}:
+            raise SimulationError(f"the images of a run must have one size, not {len(frame.image)} and {min(sizes)}")
         image = store(frame.image)
-        output = store(bytes([UNWRITTEN]) * output_bytes)
-        places.append(Placement(stored[frame.program], image, output, output_bytes))
+        image_stride = len(memory) - image
+        for other in frame.following:
+            store(other)
+        output = store(bytes([UNWRITTEN]) * output_bytes * frame.images)
+        places.append(Placement(stored[frame.program], len(frame.program) // config.stream_bytes, image, output,
+                                output_bytes * frame.images, image_stride, output_bytes))
     return bytes(memory), places
 
 
@@ -265,15 +356,28 @@ def split_frames(records: np.ndarray, frames: int) -> list[np.ndarray]:
     return np.split(records, starts)
 
 
+def _records_of(frames: Sequence[Frame], records: np.ndarray) -> list[np.ndarray]:
+    """Records by frame; a frame with several images shows as several."""
+    parts = iter(split_frames(records, sum(frame.images for frame in frames)))
+    return [np.concatenate([next(parts) for _ in range(frame.images)]) for frame in frames]
+
+
 def _result(frame: Frame, place: Placement, final: np.ndarray, records: np.ndarray, registers: dict[str, Any],
             wave: Path | None, seconds: float) -> Run:
     output = final[place.output:place.output + place.output_bytes].copy()
     words = ceil_div(frame.classes, BLOCK)
-    if (output[:words * LOGIT_WORD_BYTES].reshape(words, -1) == UNWRITTEN).all(axis=1).any():
+    by_image = output.reshape(frame.images, -1)
+    if (by_image[:, :words * LOGIT_WORD_BYTES].reshape(-1, LOGIT_WORD_BYTES) == UNWRITTEN).all(axis=1).any():
         raise SimulationError("the hardware reported success but left part of the output buffer unwritten")
-    logits = output[:frame.classes * 2].view("<i2").copy()
+    logits = logits_of(output, frame)
     cycles = registers["CYCLES_HI"] << 32 | registers["CYCLES_LO"]
     return Run(cycles, logits, output, records, registers, wave, seconds)
+
+
+def logits_of(output: np.ndarray, frame: Frame) -> np.ndarray:
+    """Logits in a frame's output buffer: int16 ``(classes,)``, or ``(images, classes)`` when there are several."""
+    by_image = output.reshape(frame.images, -1)[:, :frame.classes * 2].copy().view("<i2")
+    return by_image if frame.following else by_image[0]
 
 
 def _check_untouched(before: np.ndarray, after: np.ndarray, places: Sequence[Placement]) -> None:

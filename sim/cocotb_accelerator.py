@@ -65,13 +65,20 @@ async def check_identity(control: Control, config_hash: int) -> None:
         assert value == expected, f"register {name} is {value:#010x}, expected {expected:#010x}"
 
 
+def frame_registers(frame: dict[str, Any]) -> dict[str, int]:
+    """Registers that say what a frame runs on, and their values."""
+    values = {"PROGRAM_WORDS": frame["words"]}
+    values |= {name.upper(): frame[name] for name in ("images", "image_stride", "output_stride")}
+    for name in ("program", "image", "output"):
+        values |= {f"{name.upper()}_LO": frame[name] & 0xFFFF_FFFF, f"{name.upper()}_HI": frame[name] >> 32}
+    return values
+
+
 async def run_frame(dut: Any, control: Control, job: dict[str, Any], index: int, folder: Path) -> dict[str, Any]:
     """Start one frame, wait for the interrupt, and read the registers."""
     frame = job["frames"][index]
-    for name in ("program", "image", "output"):
-        await control.write(f"{name.upper()}_LO", frame[name] & 0xFFFF_FFFF)
-        await control.write(f"{name.upper()}_HI", frame[name] >> 32)
-    await control.write("PROGRAM_WORDS", frame["words"])
+    for name, value in frame_registers(frame).items():
+        await control.write(name, value)
     await control.write("WATCHDOG", job["watchdog"])
     await control.write("GIER", 1)
     await control.write("IER", 3)

@@ -20,7 +20,7 @@ class Reader:
     stream_words, image_words : lengths of the two transfers
     rate : words per cycle
     latency : cycles from request to first word
-    config : bursts and depth of the program FIFO
+    config : bursts and depths of the FIFOs
     timing : constants of the hardware
     """
 
@@ -31,7 +31,7 @@ class Reader:
         self.stream_words, self.image_words = stream_words, image_words
         self.ahead = max(1, config.fifo_words // self.burst)
         self.limit = max(1, timing.ahead_bytes // config.stream_bytes // self.burst)
-        self.image_ahead = max(1, timing.image_fifo_words // self.burst)
+        self.image_ahead = max(1, config.image_fifo_words // self.burst)
         self.bus_free = float(timing.start)
         self.first: list[float] = []       # arrival of the first word of each program burst
         self.consumed: list[int] = []      # when the last word of each program burst was taken

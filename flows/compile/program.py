@@ -100,7 +100,8 @@ def _finish_stream(chunks: list[np.ndarray], artifact: SparseVit, config: Hardwa
     size = ceil_div(header_bytes(config, (HELLO, {})).size + body.size, PAGE_BYTES) * PAGE_BYTES
     hello = header_bytes(config, (HELLO, {
         "kind": Kind.HELLO, "magic": MAGIC, "version": VERSION, "config_hash": config.config_hash(),
-        "words": size // config.stream_bytes, "image_tokens": artifact.tokens,
+        "words": size // config.stream_bytes,
+        "resident": int(size // config.stream_bytes <= config.resident_words), "image_tokens": artifact.tokens,
         "image_words": layout.image_words(artifact.embed.weight.shape[1], config)}))
     stream = np.zeros(size, np.uint8)
     stream[:hello.size] = hello
@@ -188,6 +189,6 @@ def _manifest(artifact: SparseVit, config: HardwareConfig, steps: list[Step], pr
         "config_hash": config.config_hash(), "tokens": artifact.tokens, "width": artifact.width,
         "patch_inputs": int(artifact.embed.weight.shape[1]), "classes": int(artifact.head.weight.shape[0]),
         "words": stream.size // config.stream_bytes, "word_bytes": config.stream_bytes, "block_bytes": BLOCK * BLOCK,
-        "block": BLOCK,
+        "block": BLOCK, "resident": stream.size // config.stream_bytes <= config.resident_words,
         "static": all(step.static for step in steps), "steps": entries,
         "totals": {**totals, "expected_cycles": cycles.total}}

@@ -30,6 +30,11 @@ def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
+def powers_of_two(first: int, last: int) -> tuple[int, ...]:
+    """All powers of two from ``first`` to ``last``, which are powers of two themselves."""
+    return tuple(1 << bits for bits in range(first.bit_length() - 1, last.bit_length()))
+
+
 @dataclass(frozen=True)
 class HardwareConfig:
     """Sizes of one accelerator instance.
@@ -72,6 +77,12 @@ class HardwareConfig:
     """Width of a word of the program, the image and the tiles: 256 or 512."""
     fifo_words: int = 512
     """Depth of the stream prefetch FIFO in stream words. Power of two."""
+    image_fifo_words: int = 256
+    """Depth of the image FIFO in stream words. Power of two. Large enough for a whole image, the next image's patches
+    load while the current one runs."""
+    resident_words: int = 0
+    """Depth of the on-chip program store in stream words: 0 (none) or a power of two. A program that fits is read from
+    memory once per run, however many images the run has."""
     clock_mhz: float = 200.0
     """Target clock, for times in reports. Not part of the circuit."""
 
@@ -100,7 +111,10 @@ class HardwareConfig:
         need(self.stream_bits in (256, 512), "stream_bits", "256 or 512")
         need(self.banks >= self.rows_per_word, "banks",
              f"at least {self.rows_per_word} with stream_bits {self.stream_bits}")
-        need(self.fifo_words in (128 << n for n in range(8)), "fifo_words", "a power of two, 128 to 16384")
+        need(self.fifo_words in powers_of_two(128, 16384), "fifo_words", "a power of two, 128 to 16384")
+        need(self.image_fifo_words in powers_of_two(128, 8192), "image_fifo_words", "a power of two, 128 to 8192")
+        need(self.resident_words in (0, *powers_of_two(1024, 262144)), "resident_words",
+             "0 or a power of two, 1024 to 262144")
         need(self.clock_mhz > 0, "clock_mhz", "above 0")
 
     @property

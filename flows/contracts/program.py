@@ -77,8 +77,19 @@ class Target(IntEnum):
     RESIDUAL = 3
 
 
-HELLO: Fields = (("kind", 4), ("pad", 28), ("magic", 32), ("version", 16), ("pad2", 16), ("config_hash", 32),
-                 ("words", 32), ("image_tokens", 9), ("pad3", 7), ("image_words", 8))
+HELLO: Fields = (
+    ("kind", 4),
+    ("resident", 1),      # the program store holds the whole stream: later images of a run do not read it again
+    ("pad", 27),
+    ("magic", 32),
+    ("version", 16),
+    ("pad2", 16),
+    ("config_hash", 32),
+    ("words", 32),        # of the stream, padding included
+    ("image_tokens", 9),
+    ("pad3", 7),
+    ("image_words", 8),
+)
 
 STEP: Fields = (
     ("kind", 4),

@@ -17,7 +17,7 @@ ADDRESS_BITS = 12
 ID_VALUE = MAGIC
 """Value of the ID register: the bytes "SIVT"."""
 
-MAP_VERSION = 1
+MAP_VERSION = 2
 """Version of this register map."""
 
 VERSION_VALUE = MAP_VERSION << 16 | PROGRAM_VERSION
@@ -179,7 +179,11 @@ REGISTERS: tuple[Register, ...] = (
     Register("STALL_COLUMN", 0x70, Access.RO, "Cycles waiting for layer-norm or image columns"),
     Register("STALL_SELECT", 0x74, Access.RO, "Cycles waiting for token selection"),
     Register("TOKENS", 0x78, Access.RO, "Tokens alive"),
-    Register("TOKENS_KEPT", 0x100, Access.RO, "Tokens alive after the n-th token drop of the run, 0 if not reached",
+    Register("IMAGES", 0x80, Access.RW, "Images that a run executes one after the other; 0 and 1 both mean one"),
+    Register("IMAGE_STRIDE", 0x84, Access.RW, "Bytes from an image to the next, bits 31:12"),
+    Register("OUTPUT_STRIDE", 0x88, Access.RW, "Bytes from an image's output to the next one's, bits 31:12"),
+    Register("IMAGES_DONE", 0x8C, Access.RO, "Images of the run whose output has been written"),
+    Register("TOKENS_KEPT", 0x100, Access.RO, "Tokens alive after the n-th token drop of the image, 0 if not reached",
              count=TOKENS_KEPT_ENTRIES),
 )
 

@@ -48,8 +48,6 @@ class Timing:
     """From the start command to the first read request."""
     ahead_bytes: int = 16384
     """What the program may be ahead while the image is loaded."""
-    image_fifo_words: int = 256
-    """Depth of the image FIFO."""
     read_pipe: int = 4
     """From a word's last beat on the bus until the decoder sees it, and from its use until the room is free again."""
     finish: int = 73

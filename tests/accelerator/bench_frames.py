@@ -16,7 +16,7 @@ from cocotb.triggers import First, RisingEdge, Timer
 from cocotb.utils import get_sim_time
 
 from sim.bench import CLOCK_NS, start
-from sim.cocotb_accelerator import Control, check_identity, replace
+from sim.cocotb_accelerator import Control, check_identity, frame_registers, replace
 
 DONE, ERROR = 1, 2
 """Bits of ISR."""
@@ -29,10 +29,7 @@ def now() -> int:
 
 def registers_of(frame: dict[str, Any]) -> dict[str, int]:
     """What a frame needs in the registers. Those that hold it already are not written: a start can follow at once."""
-    values = {"PROGRAM_WORDS": frame["words"], "WATCHDOG": frame["watchdog"]}
-    for name in ("program", "image", "output"):
-        values |= {f"{name.upper()}_LO": frame[name] & 0xFFFF_FFFF, f"{name.upper()}_HI": frame[name] >> 32}
-    return values
+    return frame_registers(frame) | {"WATCHDOG": frame["watchdog"]}
 
 
 async def finish(dut: Any, control: Control, limit: int, *, hurry: bool) -> dict[str, Any]:

@@ -25,6 +25,9 @@ TWO_GROUPS = TWO.replace(groups=2, bus_bits=256, stream_bits=512)
 FOUR_GROUPS = TWO.replace(groups=4, multiplier="dsp48e2", bus_bits=512, stream_bits=512)
 """And on four, with two MACs per DSP slice."""
 
+RESIDENT = TWO.replace(groups=2, image_fifo_words=1024, resident_words=4096)
+"""Keeps small programs, and the patches of the next image, on chip."""
+
 HARDWARE = {"one": ONE, "two": TWO, "four": FOUR, "two_groups": TWO_GROUPS, "four_groups": FOUR_GROUPS}
 
 

@@ -23,7 +23,7 @@ from flows.contracts.hardware import HardwareConfig
 from flows.contracts.registers import TOKENS_KEPT_ENTRIES, Error, error_text
 from flows.sim_flow import tokens_after_drops
 from sim import probes
-from sim.accelerator import ROOT, Frame, MemoryOptions, Run, lay_out
+from sim.accelerator import ROOT, Frame, MemoryOptions, Run, lay_out, logits_of
 from sim.compare import Comparison, compare, compare_logits
 from sim.golden.network import Result, run
 from sim.runner import Build
@@ -75,8 +75,10 @@ class Job:
         return estimate(self.program.stream, self.config, bytes_per_cycle=memory.bandwidth,
                         latency=memory.latency, alive=self.drops)
 
-    def check(self, result: Run) -> Comparison:
+    def check(self, result: Run, *, kept: bool = True) -> Comparison:
         """Compare a run with the golden model: every probe record, the output buffer, the TOKENS_KEPT registers.
+
+        Without ``kept`` not the registers: of several images they show the last.
 
         Raises
         ------
@@ -86,9 +88,9 @@ class Job:
         steps = [entry["name"] for entry in self.program.manifest["steps"]]
         comparison = compare(self.golden.checkpoints, result.records, steps, self.config)
         compare_logits(self.golden.logits, result.logits)
-        kept = list(self.drops.values())
-        if result.registers["TOKENS_KEPT"] != kept + [0] * (TOKENS_KEPT_ENTRIES - len(kept)):
-            raise MismatchError(f"registers TOKENS_KEPT hold {result.registers['TOKENS_KEPT']}, expected {kept}")
+        drops = list(self.drops.values())
+        if kept and result.registers["TOKENS_KEPT"] != drops + [0] * (TOKENS_KEPT_ENTRIES - len(drops)):
+            raise MismatchError(f"registers TOKENS_KEPT hold {result.registers['TOKENS_KEPT']}, expected {drops}")
         return comparison
 
 
@@ -161,9 +163,7 @@ def run_all(frames: Sequence[Frame], config: HardwareConfig, *, memory: MemoryOp
     folder = Path(tempfile.mkdtemp(prefix="test-", dir=home))
     try:
         (folder / "memory.bin").write_bytes(initial)
-        entries = [{"program": place.program, "image": place.image, "output": place.output,
-                    "words": len(frame.program) // config.stream_bytes,
-                    "watchdog": (watchdogs or {}).get(index, WATCHDOG),
+        entries = [{**place.job(frame), "watchdog": (watchdogs or {}).get(index, WATCHDOG),
                     "hurry": hurry and index < len(frames) - 1}
                    for index, (frame, place) in enumerate(zip(frames, places, strict=True))]
         (folder / "job.json").write_text(json.dumps(
@@ -186,9 +186,9 @@ def run_all(frames: Sequence[Frame], config: HardwareConfig, *, memory: MemoryOp
 
 
 def _outcome(frame: Frame, output: np.ndarray, records: np.ndarray, registers: dict[str, Any]) -> Outcome:
-    logits = output[:2 * frame.classes].view("<i2").copy()
     cycles = registers["CYCLES_HI"] << 32 | registers["CYCLES_LO"] if "CYCLES_LO" in registers else 0
-    return Outcome(Error(registers["ERROR"]), Run(cycles, logits, output.copy(), records, registers, None, 0.0))
+    run_ = Run(cycles, logits_of(output, frame), output.copy(), records, registers, None, 0.0)
+    return Outcome(Error(registers["ERROR"]), run_)
 
 
 def _check_untouched(before: bytes, after: np.ndarray, outputs: Sequence[tuple[int, int]]) -> None:

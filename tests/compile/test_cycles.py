@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -127,8 +126,7 @@ def test_reader_is_limited_by_fifo_and_latency() -> None:
 
 def test_reader_shares_the_bus() -> None:
     """Image and program together take as long as their sum."""
-    timing = dataclasses.replace(Timing(start=0, read_pipe=0), image_fifo_words=512)
-    reader = Reader(640, 640, 1.0, 100, HardwareConfig(), timing)
+    reader = Reader(640, 640, 1.0, 100, HardwareConfig(image_fifo_words=512), Timing(start=0, read_pipe=0))
     both = max(reader.take(0, 640, 0, 1), reader.image_arrival(640))
     assert 100 + 1280 <= both <= 100 + 1280 + 64
 

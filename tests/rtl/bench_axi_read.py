@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from typing import Any
 
 import cocotb
@@ -35,17 +36,21 @@ def memory_of(dut: Any, buffers: dict[int, list[int]], **options: Any) -> ReadMe
 
 
 async def begin(dut: Any) -> None:
-    names = ("stop", "clear", "program_request__start", "image_request__start", "program__ready", "image__ready",
-             "bus__arready", "bus__rvalid")
+    names = ("next_image", "hold_program", "stop", "clear", "program_request__start", "image_request__start",
+             "program__ready", "image__ready", "bus__arready", "bus__rvalid")
     await start(dut, inputs=dict.fromkeys(names, 0))
 
 
-async def request(dut: Any, client: str, address: int, words: int) -> None:
-    """Pulse start; the address and length are garbage outside that cycle."""
-    signals = {name: getattr(dut, f"{client}_request__{name}") for name in ("start", "address", "words")}
-    signals["start"].value, signals["address"].value, signals["words"].value = 1, address, words
+async def request(dut: Any, client: str, address: int, words: int, repeat: int = 0, stride: int = 0x5A5000) -> None:
+    """Pulse start; what belongs to it is garbage outside that cycle."""
+    values = {"start": 1, "address": address, "words": words, "repeat": repeat, "stride": stride}
+    garbage = {"start": 0, "address": 0xBAD << 12, "words": 77, "repeat": 9, "stride": 0x77000}
+    signals = {name: getattr(dut, f"{client}_request__{name}") for name in values}
+    for name, value in values.items():
+        signals[name].value = value
     await RisingEdge(dut.clk)
-    signals["start"].value, signals["address"].value, signals["words"].value = 0, 0xBAD << 12, 77
+    for name, value in garbage.items():
+        signals[name].value = value
 
 
 async def pulse(dut: Any, name: str) -> None:
@@ -74,11 +79,12 @@ def bursts_of(dut: Any, owner: int, address: int, words: int) -> list[tuple[int,
     return [(owner, address + index * BURST_BYTES, beats_of(dut, size)) for index, size in enumerate(sizes)]
 
 
-async def expect(dut: Any, monitor: Monitor, words: list[int], *, timeout: int = 20_000) -> None:
+async def expect(dut: Any, monitor: Monitor, words: list[int], *, timeout: int = 20_000,
+                 constant_ok: bool = False) -> None:
     """Wait for ``words`` on a monitor that has seen nothing else, and that nothing follows them."""
     await monitor.wait_for(len(words), timeout=timeout)
     await wait_cycles(dut, 20)
-    check_equal(monitor.words, words, constant_ok=len(words) == 1)
+    check_equal(monitor.words, words, constant_ok=constant_ok or len(words) == 1)
     monitor.words.clear()
     monitor.cycles.clear()
 
@@ -244,6 +250,151 @@ async def low_address_bits_are_zero(dut: Any) -> None:
     monitor = Monitor(dut, PROGRAM)
     await request(dut, PROGRAM, PROGRAM_AT + PAGE_BYTES - 1, 70)
     await expect(dut, monitor, memory.buffers[PROGRAM_AT][:70])
+
+
+PASSES = ((1, 1), (1, 5), (3, 4), (31, 3), (32, 3), (33, 3), (63, 2), (64, 3), (65, 3), (129, 2), (200, 4))
+"""Words of a pass, and how many passes."""
+
+
+async def passes(dut: Any, gaps: Gaps | None, **options: Any) -> None:
+    """Transfers of several passes: the same words again, or those of one buffer after the other, by both clients."""
+    await begin(dut)
+    pages = {IMAGE_AT + 4 * PAGE_BYTES * index: some_words(200, 20 + index) for index in range(5)}
+    memory = memory_of(dut, {PROGRAM_AT: some_words(200, 19)} | pages, **options)
+    program, image = Monitor(dut, PROGRAM, gaps=gaps), Monitor(dut, IMAGE, gaps=gaps)
+    for words, repeat in PASSES:
+        memory.bursts.clear()
+        await request(dut, PROGRAM, PROGRAM_AT, words, repeat, 0)
+        # The low bits of a stride are not looked at.
+        await request(dut, IMAGE, IMAGE_AT, words, repeat, 4 * PAGE_BYTES + 0xFFF)
+        expected = [word for page in list(pages)[:repeat] for word in pages[page][:words]]
+        await image.wait_for(len(expected), timeout=30_000)
+        await expect(dut, program, memory.buffers[PROGRAM_AT][:words] * repeat, constant_ok=words == 1)
+        await expect(dut, image, expected)
+        asked = {owner: [burst for burst in memory.bursts if burst[0] == owner] for owner in (0, 1)}
+        assert asked[0] == bursts_of(dut, 0, PROGRAM_AT, words) * repeat
+        assert asked[1] == [burst for page in list(pages)[:repeat] for burst in bursts_of(dut, 1, page, words)]
+        assert int(dut.idle.value) and not int(dut.error.value)
+
+
+@cocotb.test()
+async def passes_without_stalls(dut: Any) -> None:
+    await passes(dut, None)
+
+
+@cocotb.test()
+async def passes_with_stalls_and_interleaving(dut: Any) -> None:
+    await passes(dut, Gaps(0.3, seed=14), stall=0.3, interleave=True, latency=30, seed=15)
+
+
+@cocotb.test()
+async def no_words_many_times(dut: Any) -> None:
+    """Passes of no words are none."""
+    await begin(dut)
+    memory = program_memory(dut)
+    monitor = Monitor(dut, PROGRAM)
+    await request(dut, PROGRAM, PROGRAM_AT, 0, 5, PAGE_BYTES)
+    await wait_cycles(dut, 40)
+    assert not memory.bursts and int(dut.idle.value)
+    await request(dut, PROGRAM, PROGRAM_AT, 70)
+    await expect(dut, monitor, memory.buffers[PROGRAM_AT][:70])
+
+
+@cocotb.test()
+async def passes_follow_without_a_gap(dut: Any) -> None:
+    """Fetching the next pass begins while words of the pass before are still on their way."""
+    await begin(dut)
+    memory = two_buffers(dut, latency=100)
+    monitor = Monitor(dut, PROGRAM)
+    words, count = 2 * BURST_WORDS + 1, 12
+    await request(dut, PROGRAM, PROGRAM_AT, words, count, 0)
+    await monitor.wait_for(count * words, timeout=30_000)
+    assert monitor.words == memory.buffers[PROGRAM_AT][:words] * count
+    rate = (count * words - 1) / (monitor.cycles[-1] - monitor.cycles[0])
+    dut._log.info("passes: %.4f words per cycle, FIFO %d", rate, FIFO_WORDS)
+    if FIFO_WORDS >= 256:
+        # The half-used beat at the end of a pass comes on top.
+        useful = words * WORD_BITS / (beats_of(dut, words) * len(dut.bus__rdata))
+        assert rate >= THROUGHPUT * min(1.0, useful * len(dut.bus__rdata) / WORD_BITS), rate
+
+
+@cocotb.test()
+async def passes_held_back(dut: Any) -> None:
+    """Hold lets the first pass through only; the others come when it falls, or are given up by the next start."""
+    await begin(dut)
+    memory = two_buffers(dut, latency=20)
+    monitor = Monitor(dut, PROGRAM)
+    words = BURST_WORDS + 3
+    for resumed in (True, False, True):
+        memory.bursts.clear()
+        dut.hold_program.value = 1
+        await request(dut, PROGRAM, PROGRAM_AT, words, 4, 0)
+        await expect(dut, monitor, memory.buffers[PROGRAM_AT][:words])
+        await wait_cycles(dut, 300)
+        assert memory.bursts == bursts_of(dut, 0, PROGRAM_AT, words) and int(dut.idle.value)
+        if resumed:
+            dut.hold_program.value = 0
+            await expect(dut, monitor, memory.buffers[PROGRAM_AT][:words] * 3)
+            assert memory.bursts == bursts_of(dut, 0, PROGRAM_AT, words) * 4 and int(dut.idle.value)
+    dut.hold_program.value = 1
+    await request(dut, PROGRAM, IMAGE_AT, 5, 2, 0)
+    await expect(dut, monitor, memory.buffers[IMAGE_AT][:5])
+    # The image is not held back.
+    image = Monitor(dut, IMAGE)
+    await request(dut, IMAGE, IMAGE_AT, 5, 3, 0)
+    await expect(dut, image, memory.buffers[IMAGE_AT][:5] * 3)
+    dut.hold_program.value = 0
+    await expect(dut, monitor, memory.buffers[IMAGE_AT][:5])
+
+
+@cocotb.test()
+async def later_images_do_not_delay_the_program(dut: Any) -> None:
+    """Their bursts come one at a time and after the program's, until the image is needed."""
+    await begin(dut)
+    latency, words = 60, 4 * BURST_WORDS
+    memory = two_buffers(dut, latency=latency)
+    image = Monitor(dut, IMAGE)
+    await request(dut, IMAGE, IMAGE_AT, words, 4, 0)
+    await image.wait_for(2 * words, timeout=20_000)
+    gaps = [after - before for before, after in pairwise(memory.accepted_at)]
+    assert all(gap > latency for gap in gaps[4:]), gaps
+    assert words > IMAGE_WORDS or max(gaps[:3]) < latency
+    program = Monitor(dut, PROGRAM)
+    await request(dut, PROGRAM, PROGRAM_AT, 2 * FIFO_WORDS)
+    await program.wait_for(2 * FIFO_WORDS, timeout=40_000)
+    await image.wait_for(4 * words, timeout=20_000)
+    check_equal(image.words, memory.buffers[IMAGE_AT][:words] * 4)
+    await wait_idle(dut)
+    # From the pulse on, as many as there is room for.
+    memory.bursts.clear()
+    memory.accepted_at.clear()
+    await pulse(dut, "clear")
+    image.words.clear()
+    await request(dut, IMAGE, IMAGE_AT, words, 3, 0)
+    for count in (1, 2):
+        await image.wait_for(count * words, timeout=20_000)
+        await pulse(dut, "next_image")
+    await image.wait_for(3 * words, timeout=20_000)
+    check_equal(image.words, memory.buffers[IMAGE_AT][:words] * 3)
+    gaps = [after - before for before, after in pairwise(memory.accepted_at)]
+    assert words > IMAGE_WORDS or min(gaps[4:]) < latency, gaps
+
+
+@cocotb.test()
+async def cleared_between_passes(dut: Any) -> None:
+    """Passes that have not begun are forgotten, wherever the clear comes."""
+    await begin(dut)
+    memory = two_buffers(dut, latency=25)
+    monitor = Monitor(dut, PROGRAM)
+    for delay in (3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 30, 61, 90, 150, 221):
+        await request(dut, PROGRAM, PROGRAM_AT, 33, 1000, PAGE_BYTES)
+        await wait_cycles(dut, delay)
+        await pulse(dut, "clear")
+        await wait_cycles(dut, 1)
+        monitor.words.clear()
+        await request(dut, PROGRAM, IMAGE_AT, 35, 2, 0)
+        await expect(dut, monitor, memory.buffers[IMAGE_AT][:35] * 2)
+        assert int(dut.idle.value)
 
 
 async def error_response(dut: Any, client: str, address: int) -> None:

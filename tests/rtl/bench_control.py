@@ -14,7 +14,7 @@ from flows.contracts.registers import DEFAULT_WATCHDOG, REGISTERS, Access, Error
 from sim.bench import start, wait_cycles
 
 ADDRESSES = {"program": "PROGRAM", "image": "IMAGE", "output": "OUTPUT"}
-COUNTERS = ("slots", "stall_memory", "stall_load", "stall_barrier", "stall_column", "stall_select")
+COUNTERS = ("images_done", "slots", "stall_memory", "stall_load", "stall_barrier", "stall_column", "stall_select")
 START, DONE, IDLE, READY = 1, 2, 4, 8
 
 
@@ -93,7 +93,7 @@ async def opened(dut: Any) -> Bench:
 async def identity_and_reset_values(dut: Any) -> None:
     bench = await opened(dut)
     assert await bench.read("ID") == int.from_bytes(b"SIVT", "little")
-    assert await bench.read("VERSION") == 1 << 16 | 1
+    assert await bench.read("VERSION") == 2 << 16 | 1
     assert await bench.read("CONFIG_HASH") == HardwareConfig().config_hash()
     for register in REGISTERS:
         if register.name not in ("ID", "VERSION", "CONFIG_HASH"):
@@ -108,19 +108,23 @@ async def stored_registers(bench: Bench) -> None:
     """Random writes to every stored register, also in other order; each keeps its own value and reaches its port."""
     source = random.Random(1)
     stored = [register.name for register in REGISTERS if register.access is Access.RW and not register.fields]
-    assert len(stored) == 8
+    assert len(stored) == 11
     for _ in range(4):
         values = {name: source.getrandbits(32) | 1 for name in stored}
         for name in source.sample(stored, len(stored)):
             await bench.write(name, values[name])
         for name, value in values.items():
-            kept = value & ~0xFFF if name in ("PROGRAM_LO", "IMAGE_LO", "OUTPUT_LO") else value
+            kept = value & ~0xFFF if name.endswith(("_LO", "_STRIDE")) else value
             assert await bench.read(name) == kept, name
         for port, name in ADDRESSES.items():
             expected = values[f"{name}_HI"] << 32 | values[f"{name}_LO"] & ~0xFFF
             assert int(getattr(bench.dut, f"{port}_address").value) == expected
-        assert int(bench.dut.program_words.value) == values["PROGRAM_WORDS"]
+        for name in ("PROGRAM_WORDS", "IMAGES", "IMAGE_STRIDE", "OUTPUT_STRIDE"):
+            assert int(getattr(bench.dut, name.lower()).value) == await bench.read(name)
         assert int(bench.dut.watchdog.value) == values["WATCHDOG"]
+    for count, images in ((0, 1), (1, 1), (2, 2), (1 << 31, 1 << 31)):
+        await bench.write("IMAGES", count)
+        assert int(bench.dut.images.value) == images
     await bench.write("WATCHDOG", 0)
     assert int(bench.dut.watchdog.value) == DEFAULT_WATCHDOG
 
@@ -172,7 +176,7 @@ async def unknown_addresses(dut: Any) -> None:
             await bench.write(register.name, 0xFFFF_FFFF)
             assert await bench.read(register.name) == before, register.name
     assert await bench.read("CTRL") == IDLE and not bench.starts and not int(dut.interrupt.value)
-    for name in ("GIER", "IER", "ISR", "PROGRAM_HI", "OUTPUT_HI", "WATCHDOG"):
+    for name in ("GIER", "IER", "ISR", "PROGRAM_HI", "OUTPUT_HI", "WATCHDOG", "IMAGES"):
         assert await bench.read(name) == 0, name
 
 

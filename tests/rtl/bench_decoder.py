@@ -37,7 +37,7 @@ from tests.rtl.streams import Outcome, Stream, tile_word
 
 CONFIG = bench_config()
 CLUSTERS = CONFIG.clusters
-INPUTS = ("start", "program__valid", "step__ready", "slot__ready", "parameters_taken",
+INPUTS = ("clear", "start", "program__valid", "step__ready", "slot__ready", "parameters_taken",
           "norm_write__ready", "residual_write__ready")
 TILES_UNDER_WAY = KeyValue.LATENCY + 2
 """Cycles after a start in which tiles of a program that was stopped still arrive; no memory answers that fast."""
@@ -75,8 +75,8 @@ class Bench:
         Responder(dut, ["tile_column", "tile_key_block", "tile_word"], "tile_data", KeyValue.LATENCY,
                   partial(tile_word, CONFIG))
 
-    async def begin(self, stream: Stream) -> None:
-        """Pulse ``start``."""
+    async def begin(self, stream: Stream, *, clear: bool = True) -> None:
+        """Pulse ``start``, and ``clear`` with it."""
         dut = self.dut
         self.stream, self.outcome, self.cycle = stream, Outcome(), 0
         self.accepted: list[int] = []
@@ -89,10 +89,10 @@ class Bench:
         self._tile = Tile.STREAM
         self._offered = self._step_waits = False
         for name in INPUTS:
-            getattr(dut, name).value = int(name == "start")
+            getattr(dut, name).value = int(name == "start" or (clear and name == "clear"))
         dut.tokens.value = stream.tokens
         await self.edge
-        dut.start.value = 0
+        dut.clear.value = dut.start.value = 0
         for _ in range(TILES_UNDER_WAY):
             await self.edge
 
@@ -383,3 +383,28 @@ async def stopped_anywhere(dut):
         await bench.begin(stream)
         await bench.run(PACES[words % 2], words=words, settle=words % 9)
         await bench.check(stream, FAST)
+
+
+@cocotb.test()
+async def padding(dut):
+    """What follows END is thrown away, before or after the next start; then the next program runs."""
+    await start(dut, inputs=dict.fromkeys(INPUTS, 0))
+    bench, everyone = Bench(dut, seed=8), [1] * CLUSTERS
+
+    def program(seed: int, size: int) -> Stream:
+        stream = Stream(CONFIG, 32, seed).hello().write(Target.NORM, 2, 3).step().slot(everyone, drain=0)
+        return stream.end(size)
+
+    for seed, (size, late) in enumerate(((0, 0), (1, 0), (1, 1), (9, 0), (9, 4), (127, 127), (40, 39))):
+        for pace in (FAST, Pace(word=0.5)):
+            first, second = program(2 * seed, size), program(2 * seed + 1, size)
+            await bench.begin(first)
+            await bench.run(pace, words=len(first.words) - late)
+            bench.outcome.check(first.expected)
+            assert int(dut.finished.value) and not int(dut.error.value)
+            second.words = first.words[len(first.words) - late:] + second.words
+            await bench.begin(second, clear=False)
+            await bench.run(pace)
+            assert not int(dut.error.value)
+            bench.outcome.check(second.expected)
+            assert bench.waits == 0 or pace is not FAST

@@ -26,12 +26,15 @@ async def pulse(dut: Any, name: str) -> None:
     await wait_cycles(dut, 1)
 
 
-async def fill(dut: Any, rng: np.random.Generator, columns: int) -> list[int]:
-    """Columns in any order, some with rows of other tokens, which do not count."""
+async def fill(dut: Any, rng: np.random.Generator, columns: int, *, before: int = 0) -> list[int]:
+    """Columns in any order, some with rows of other tokens, which do not count.
+
+    ``before`` words have been written since the last clear; they are perhaps being handed over.
+    """
     script = Script(dut, idle=dict.fromkeys(INPUTS, 0), seed=int(rng.integers(1 << 30)),
                     noise=("write__column", "write__token", "write__data"))
     words = [int.from_bytes(rng.bytes(32), "little") for _ in range(columns)]
-    cycle, counts, highest = 2, {}, 0
+    cycle, counts, highest = 2, {}, before
     for column in rng.permutation(columns).tolist():
         script.at(cycle, write__enable=1, write__column=column, write__token=0, write__data=words[column])
         highest = max(highest, column + 1)
@@ -41,8 +44,8 @@ async def fill(dut: Any, rng: np.random.Generator, columns: int) -> list[int]:
             script.at(cycle, write__enable=1, write__column=column, write__token=token)
         cycle += 1 + int(rng.integers(0, 3))
     seen = (await script.run(["words", "o__valid"], settle=2))
-    assert not any(seen["o__valid"])
-    count = 0
+    assert before or not any(seen["o__valid"])
+    count = before
     for at, got in enumerate(seen["words"]):
         count = counts.get(at, count)
         assert got == count, f"cycle {at}: {got} words, expected {count}"
@@ -111,3 +114,20 @@ async def cleared_while_sending(dut):
     await pulse(dut, "send")
     await wait_cycles(dut, 4 * COLUMNS + 12)
     check_equal(monitor.words[sent:], words, constant_ok=COLUMNS == 1)
+
+
+@cocotb.test()
+async def written_while_sending(dut):
+    """The next image's logits may come, all of them, while the last one's are handed over."""
+    await start(dut, inputs=dict.fromkeys(INPUTS, 0))
+    rng = np.random.default_rng(4)
+    await pulse(dut, "clear")
+    monitor = Monitor(dut, "o", gaps=Gaps(0.9, longest=12, seed=5))
+    expected = await fill(dut, rng, COLUMNS)
+    for _ in range(5):
+        await pulse(dut, "send")
+        following = await fill(dut, rng, COLUMNS, before=COLUMNS)
+        await monitor.wait_for(len(expected), timeout=60 * COLUMNS + 40)
+        await wait_cycles(dut, 30)
+        check_equal(monitor.words, expected, constant_ok=COLUMNS == 1)
+        expected += following

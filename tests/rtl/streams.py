@@ -26,6 +26,7 @@ from flows.contracts.program import (
     fields_width,
     pack,
     slot_header_words,
+    unpack,
 )
 
 
@@ -191,7 +192,11 @@ class Stream:
                 self.expected.residual.append((address + index * self.config.stream_bits // 256, 0, word))
         return self
 
-    def end(self) -> Stream:
-        """The last packet."""
+    def end(self, padding: int | None = None) -> Stream:
+        """The last packet, and as many words of padding that the header then counts. None: the header counts wrong."""
         self.words.append(pack(END, {"kind": Kind.END}))
+        if padding is not None:
+            self.words += [self.word() for _ in range(padding)]
+            self.words[0] = pack(HELLO, unpack(HELLO, self.words[0]) | {"words": len(self.words)})
+            self.expected.hello[0] = self.words[0]
         return self

@@ -16,4 +16,4 @@ def test_decoder(clusters: int, stream_bits: int) -> None:
     config = HardwareConfig(clusters=clusters, max_tokens=48, max_width=48, banks=4, stream_bits=stream_bits)
     results = simulate(Decoder(config), test_module="tests.rtl.bench_decoder", name=f"decoder_{clusters}_{stream_bits}",
                        env=config_env(config))
-    assert len(results.tests) == 6
+    assert len(results.tests) == 7

@@ -16,4 +16,4 @@ def test_image_loader(stream_bits: int) -> None:
     config = HardwareConfig(max_tokens=32, max_width=32, max_hidden=128, max_patch=96, banks=4, stream_bits=stream_bits)
     results = simulate(ImageLoader(config), test_module="tests.rtl.bench_image_loader",
                        name=f"image_loader_{stream_bits}", env=config_env(config))
-    assert len(results.tests) == 3
+    assert len(results.tests) == 4

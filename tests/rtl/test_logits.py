@@ -16,4 +16,4 @@ def test_logits(max_classes: int) -> None:
     config = HardwareConfig(max_classes=max_classes)
     results = simulate(Logits(config), test_module="tests.rtl.bench_logits", name=f"logits_{max_classes}",
                        env=config_env(config))
-    assert len(results.tests) == 4
+    assert len(results.tests) == 5

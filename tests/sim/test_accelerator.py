@@ -24,6 +24,7 @@ from sim.accelerator import (
     build_accelerator,
     lay_out,
     run_accelerator,
+    run_batch,
     run_frames,
     split_frames,
 )
@@ -80,6 +81,43 @@ def test_frames_without_reset(artifact: SparseVit, program: Program, built: Buil
     assert len({result.logits.tobytes() for result in results}) == 3
     for result, (_, codes) in zip(results, made, strict=True):
         compare_run(run(artifact, codes, record=True), result, program)
+
+
+def test_batch(artifact: SparseVit, program: Program, built: Build) -> None:
+    """Several images in one run of the hardware: records, logits and outputs of each, cycles that add up."""
+    made = [frame_of(artifact, program, seed) for seed in range(3)]
+    classes = made[0][0].classes
+    batch = run_batch(made[0][0].program, [frame.image for frame, _ in made], program.config, classes=classes,
+                      built=built, memory=FAST)
+    alone = run_frames([frame for frame, _ in made], program.config, built=built, memory=FAST)
+    assert sum(image.cycles for image in batch.images) == batch.cycles < sum(run_.cycles for run_ in alone)
+    for image, single, (_, codes) in zip(batch.images, alone, made, strict=True):
+        compare_run(run(artifact, codes, record=True), image, program)
+        np.testing.assert_array_equal(image.output, single.output)
+    assert batch.registers["IMAGES_DONE"] == 3
+    (only,) = run_batch(made[1][0].program, [made[1][0].image], program.config, classes=classes, built=built,
+                        memory=FAST).images
+    np.testing.assert_array_equal(only.logits, alone[1].logits)
+
+
+def test_batch_without_or_with_unequal_images(program: Program) -> None:
+    """Refused before anything is simulated."""
+    with pytest.raises(SimulationError, match="at least one image"):
+        run_batch(program.stream.tobytes(), [], program.config, classes=5)
+    with pytest.raises(SimulationError, match="must have one size, not 4096 and 64"):
+        lay_out([Frame(b"p", bytes(4096), 5, (bytes(4096), bytes(64)))], program.config)
+
+
+def test_lay_out_of_a_batch(config: HardwareConfig) -> None:
+    """Images and outputs lie at equal distances, which the registers can hold."""
+    frame = Frame(b"p" * 5000, b"i" * 5000, 10, (b"j" * 5000, b"k" * 5000))
+    memory, (place,) = lay_out([frame], config)
+    assert place.image_stride == 8192 and place.output_stride == 4096 and place.output_bytes == 3 * 4096
+    for index, image in enumerate((frame.image, *frame.following)):
+        at = place.image + index * place.image_stride
+        assert memory[at:at + len(image)] == image
+    assert place.job(frame) == {"program": place.program, "image": place.image, "output": place.output, "words": 156,
+                                "images": 3, "image_stride": 8192, "output_stride": 4096}
 
 
 @pytest.mark.parametrize("memory", [MemoryOptions(latency=150, latency_random=60, bandwidth=9.5, stall=35, seed=4),
