@@ -122,7 +122,8 @@ class Core(wiring.Component):
         m = Module()
         config = self.config
         self._decoder = m.submodules.decoder = Decoder(config)
-        self._sequencer = m.submodules.sequencer = Sequencer(config, core_drain_cycles(config), NORM_CYCLES)
+        self._sequencer = m.submodules.sequencer = Sequencer(
+            config, core_drain_cycles(config), NORM_CYCLES, core_drain_cycles(config)[Post.INT8])
         self._key_value = m.submodules.key_value = KeyValue(
             config.kv_cols, config.max_tokens, config.groups, config.stream_bits)
         self._select = m.submodules.token_drop = Select(config)
@@ -193,7 +194,9 @@ class Core(wiring.Component):
             group.clear.eq(self.clear),
             group.step.eq(sequencer.current),
             group.tokens.eq(sequencer.tokens),
+            group.draining.eq(sequencer.draining),
             group.started.eq(sequencer.started),
+            group.draining_started.eq(sequencer.draining_started),
             group.upcoming.eq(decoder.slot.payload),
             group.take.eq(sequencer.take),
             group.taken.eq(sequencer.taken),

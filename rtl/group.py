@@ -40,7 +40,7 @@ class Group(wiring.Component):
         Number of this group; a constant.
     clear : :py:`In(1)`
         Give up what runs.
-    step, tokens, started, upcoming, take, taken, control : :py:`In(...)`
+    step, draining, tokens, started, draining_started, upcoming, take, taken, control : :py:`In(...)`
         From decoder and sequencer, see there.
     valid : :py:`In(1)`
         This group has a token in the row.
@@ -71,8 +71,10 @@ class Group(wiring.Component):
             "group": In(range(max(config.groups, 2))),
             "clear": In(1),
             "step": In(step_layout),
+            "draining": In(step_layout),
             "tokens": In(9),
             "started": In(1),
+            "draining_started": In(1),
             "upcoming": In(slots),
             "take": In(1),
             "taken": In(slots),
@@ -118,7 +120,7 @@ class Group(wiring.Component):
     def _operands(self, m: Module, operands: Operands, drain: Drain, norm: NormPass) -> None:
         """Rows of the running slot, from the sequencer to the clusters' inputs."""
         m.d.comb += [getattr(operands, name).eq(getattr(self, name))
-                     for name in ("step", "tokens", "upcoming", "take", "taken", "valid", "control")]
+                     for name in ("tokens", "upcoming", "take", "taken", "valid", "control")]
         wiring.connect(m, wiring.flipped(self.image_write), operands.image_write)
         wiring.connect(m, wiring.flipped(self.exp_table), operands.exp_table)
         wiring.connect(m, norm.write, operands.x_write)
@@ -159,7 +161,8 @@ class Group(wiring.Component):
     def _drain(self, m: Module, drain: Drain, residual: Residual) -> None:
         """Where finished columns go."""
         m.d.comb += [getattr(drain, name).eq(getattr(self, name))
-                     for name in ("group", "clear", "step", "tokens", "started", "upcoming", "take", "new_tokens")]
+                     for name in ("group", "clear", "tokens", "upcoming", "take", "new_tokens")]
+        m.d.comb += [drain.step.eq(self.draining), drain.started.eq(self.draining_started)]
         m.d.comb += self.parameters_taken.eq(drain.parameters_taken)
         wiring.connect(m, wiring.flipped(self.parameter_load), drain.parameter_load)
         wiring.connect(m, wiring.flipped(self.gelu_table), drain.gelu_table)
@@ -200,7 +203,7 @@ class Group(wiring.Component):
             token_map.group.eq(self.group),
             token_map.row.eq(drain.map_address),
             drain.map_data.eq(token_map.place),
-            drain.dropping.eq(self.dropped & (self.step.drop != Drop.NONE)),
+            drain.dropping.eq(self.dropped & (self.draining.drop != Drop.NONE)),
         ]
         wiring.connect(m, wiring.flipped(self.map_write), token_map.write)
 

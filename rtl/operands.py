@@ -9,7 +9,7 @@ from flows.contracts.program import Source
 from rtl.banks import Banks, ColumnWrite
 from rtl.cluster import OPERAND_BITS
 from rtl.flow import Flow, TableWrite, lanes
-from rtl.packets import slot_layout, step_layout
+from rtl.packets import slot_layout
 from rtl.row_max import RowMax
 from rtl.sequencer import token_control_layout
 from rtl.softmax import Exp
@@ -31,8 +31,6 @@ class Operands(wiring.Component):
 
     Members
     -------
-    step : :py:`In(step_layout)`
-        The running step.
     tokens : :py:`In(9)`
     upcoming : :py:`In(slot_layout(config))`
         The slot the decoder holds; stable for 2 cycles before ``take``.
@@ -68,7 +66,6 @@ class Operands(wiring.Component):
         control = token_control_layout(clusters)
         slots = slot_layout(config)
         super().__init__({
-            "step": In(step_layout),
             "tokens": In(9),
             "upcoming": In(slots),
             "take": In(1),
@@ -104,18 +101,23 @@ class Operands(wiring.Component):
         scored = self._delay(m, "scored", Exp.LATENCY, *direct)
         exponentials = self._exponentials(m, s, direct)
 
-        from_scores = self.step.source == Source.S
+        # Rows of the step before may still be on their way through the exponential. They never meet: a step that reads
+        # scores is followed by one that starts later than that takes.
+        control = token_control_layout(config.clusters)
+        early, late = data.View(control, direct[1]), data.View(control, scored[1])
+        from_scores = Signal()
+        m.d.comb += from_scores.eq(scored[0] & (late.source == Source.S))
         m.d.sync += [
-            self.out_valid.eq(Mux(from_scores, scored[0], direct[0])),
-            self.out_control.eq(Mux(from_scores, scored[1], direct[1])),
+            self.out_valid.eq(from_scores | (direct[0] & (early.source != Source.S))),
+            self.out_control.eq(Mux(from_scores, late.as_value(), early.as_value())),
         ]
         for cluster in range(config.clusters):
             word = Mux(from_scores, exponentials[cluster],
-                       Mux(self.step.source == Source.X, x.data[cluster], a.data[cluster]))
+                       Mux(early.source == Source.X, x.data[cluster], a.data[cluster]))
             codes = []
             for lane in range(BLOCK):
                 code = word.word_select(lane, 8)
-                sign = code[7] & ~from_scores & ~self.step.unsigned
+                sign = code[7] & ~from_scores & ~early.unsigned
                 codes.append(Cat(code, sign))
             m.d.sync += self.operand[cluster].eq(Cat(codes))
         self._capture(m, exponentials, scored)
@@ -185,7 +187,7 @@ class Operands(wiring.Component):
         """Hand the CLS row's exponentials to the selection, one cluster a cycle."""
         config = self.config
         control = data.View(token_control_layout(config.clusters), scored[1])
-        first = scored[0] & control.start & (self.step.source == Source.S)
+        first = scored[0] & control.start & (control.source == Source.S)
         pending = Signal(config.clusters)
         lowest = pending & (~pending + 1)[:config.clusters]
         held = [Signal(capture_layout(), name=f"held{c}", reset_less=True) for c in range(config.clusters)]

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from flows.contracts.hardware import HardwareConfig
-from flows.contracts.program import Drop, Post
+from flows.contracts.program import Drop, Post, Source, Tile
 from rtl.packets import slot_layout, step_layout
 
 __all__ = ["MIN_SLOT", "Sequencer", "token_control_layout"]
@@ -19,7 +19,7 @@ def token_control_layout(clusters: int) -> data.StructLayout:
 
     ``token``: row, token ``row * groups + group``; ``start``: first row of the slot; ``fused``: the extra row after
     the last token that stands for the fused token; ``fresh`` and ``active``: one bit per cluster; ``drain``: this slot
-    finishes the column of cluster ``drain_cluster``.
+    finishes the column of cluster ``drain_cluster``; ``source`` and ``unsigned``: of the step, what is streamed.
     """
     return data.StructLayout({
         "token": 9,
@@ -29,6 +29,8 @@ def token_control_layout(clusters: int) -> data.StructLayout:
         "drain_cluster": 4,
         "fresh": clusters,
         "active": clusters,
+        "source": Source,
+        "unsigned": 1,
     })
 
 
@@ -36,7 +38,13 @@ class Sequencer(wiring.Component):
     """One rule: all clusters change block together, once a slot.
 
     A slot starts when the decoder holds it, the one before has issued its last token, the columns it reads exist, and,
-    if it drains while tokens are dropped, the selection is done. A step starts when the pipeline has drained.
+    if it drains while tokens are dropped, the selection is done.
+
+    A step may start while the last column of the step before is still on its way to memory: it reads the rows in the
+    order in which they are written, so it is enough that its first row finds the first one written. The front of the
+    pipeline then works on ``current``, the drain still on ``draining``, and no slot of the new step drains before the
+    old one has left. Steps that need more than the rows in their order wait until everything is written: key tiles,
+    another number of tokens.
 
     Parameters
     ----------
@@ -44,7 +52,9 @@ class Sequencer(wiring.Component):
     drain_cycles : dict
         Cycles from the last token of a step until everything it wrote can be read, by ``Post``.
     norm_cycles : int
-        Further cycles before a norm pass may start.
+        Further cycles before a norm pass may start, from a row's statistics.
+    read_cycles : int
+        Cycles from the last token of a step until the norm pass may read the residual memory.
 
     Members
     -------
@@ -65,6 +75,9 @@ class Sequencer(wiring.Component):
     started : :py:`Out(1)`
         The cycle after ``go``.
     current : :py:`Out(step_layout)`
+        The step whose slots run.
+    draining : :py:`Out(step_layout)`, draining_started : :py:`Out(1)`
+        The step whose columns drain, and its first cycle as such.
     tokens : :py:`Out(9)`
         Tokens alive.
     take : :py:`Out(1)`
@@ -81,10 +94,15 @@ class Sequencer(wiring.Component):
         Why no slot runs, for the stall counters.
     """
 
-    def __init__(self, config: HardwareConfig, drain_cycles: dict[Post, int], norm_cycles: int) -> None:
+    START_CYCLES = 3
+    """From ``go`` until the first row is issued, at least."""
+
+    def __init__(self, config: HardwareConfig, drain_cycles: dict[Post, int], norm_cycles: int,
+                 read_cycles: int) -> None:
         self.config = config
         self.drain_cycles = drain_cycles
         self.norm_cycles = norm_cycles
+        self.read_cycles = read_cycles
         self.slot_layout = slot_layout(config)
         super().__init__({
             "clear": In(1),
@@ -97,6 +115,8 @@ class Sequencer(wiring.Component):
             "go": Out(1),
             "started": Out(1),
             "current": Out(step_layout),
+            "draining": Out(step_layout),
+            "draining_started": Out(1),
             "tokens": Out(9),
             "take": Out(1),
             "taken": Out(self.slot_layout),
@@ -122,37 +142,68 @@ class Sequencer(wiring.Component):
         return m
 
     def _steps(self, m: Module, running: Signal) -> None:
-        """Barrier between steps."""
+        """Barrier between steps: how long ago the last slot began and ended, against what the next step needs."""
         longest = max(self.drain_cycles.values()) + self.norm_cycles
-        quiet = Signal(range(longest + 1))
-        needed = Signal(range(longest + 1))
-        needed_norm = Signal(range(longest + 1))
-        m.d.sync += quiet.eq(Mux(running, 0, Mux(quiet == longest, quiet, quiet + 1)))
-        drained_at = Signal(range(longest + 1))
-        with m.Switch(self.current.post):
-            for post, cycles in self.drain_cycles.items():
-                with m.Case(post):
-                    m.d.comb += drained_at.eq(cycles)
-        m.d.sync += [needed.eq(drained_at), needed_norm.eq(drained_at + self.norm_cycles)]
-        drained, busy = Signal(), Signal()
+        begun, quiet = Signal(range(longest + 1)), Signal(range(longest + 1))
+        m.d.sync += [
+            begun.eq(Mux(self.take, 0, Mux(begun == longest, begun, begun + 1))),
+            quiet.eq(Mux(running, 0, Mux(quiet == longest, quiet, quiet + 1))),
+        ]
+        needed, needed_norm, drain_cycles = self._needs(m, longest)
+        step = self.step.payload
+        whole, drained, busy = Signal(), Signal(), Signal()
+        since = Signal(range(longest + 1))
+        left = Signal(range(longest + 1))  # until the last column of the step before is written
         m.d.comb += [
             busy.eq(self.select_busy | self.norm_busy),
+            whole.eq((step.tokens != 0) | (self.current.drop != Drop.NONE) | (step.tile == Tile.KEY)),
+            since.eq(Mux(whole, quiet, begun)),
             # The pending step may have come only now: what it needs must not be a cycle old.
-            drained.eq(~running & (quiet >= Mux(self.step.payload.norm, needed_norm, needed)) & ~busy),
-            self.idle.eq(~running & (quiet == longest) & ~busy),
+            drained.eq(~running & ~busy & (left == 0) & (since >= Mux(step.norm, needed_norm, needed))
+                       & (~step.norm | (quiet >= self.read_cycles))),
+            self.idle.eq(~running & (quiet == longest) & ~busy & (left == 0)),
             self.go.eq(self.step.valid & drained),
             self.step.ready.eq(drained),
         ]
         m.d.sync += self.started.eq(self.go)
         with m.If(self.go):
-            m.d.sync += self.current.eq(self.step.payload)
-            with m.If(self.step.payload.tokens != 0):
-                m.d.sync += self.tokens.eq(self.step.payload.tokens)
+            m.d.sync += self.current.eq(step)
+            with m.If(step.tokens != 0):
+                m.d.sync += self.tokens.eq(step.tokens)
             with m.Elif(self.current.drop != Drop.NONE):
                 m.d.sync += self.tokens.eq(self.new_tokens)
+        self._drain_step(m, left, quiet, drain_cycles)
         with m.If(self.clear):
             # Nothing has run, and no step has dropped tokens.
-            m.d.sync += [quiet.eq(longest), self.current.eq(0), self.tokens.eq(0)]
+            m.d.sync += [quiet.eq(longest), begun.eq(longest), self.current.eq(0), self.tokens.eq(0)]
+
+    def _needs(self, m: Module, longest: int) -> tuple[Signal, Signal, Signal]:
+        """Cycles that the next step has to wait after the last one; with a norm pass; and until all is written."""
+        needed, needed_norm = Signal(range(longest + 1)), Signal(range(longest + 1))
+        drain_cycles = Signal(range(longest + 1))
+        drained_at = Signal(range(longest + 1))
+        with m.Switch(self.current.post):
+            for post, cycles in self.drain_cycles.items():
+                with m.Case(post):
+                    m.d.comb += drained_at.eq(cycles)
+        m.d.sync += [needed.eq(drained_at - (self.START_CYCLES - 1)),
+                     needed_norm.eq(drained_at + self.norm_cycles - self.START_CYCLES),
+                     drain_cycles.eq(drained_at)]
+        return needed, needed_norm, drain_cycles
+
+    def _drain_step(self, m: Module, left: Signal, quiet: Signal, drain_cycles: Signal) -> None:
+        """The drain changes to the new step when the old one has left it."""
+        written = quiet >= drain_cycles
+        self._drain_busy = Signal()
+        m.d.comb += self._drain_busy.eq(self.started | (left != 0))
+        m.d.sync += [
+            left.eq(Mux(self.go & ~written, drain_cycles - quiet, Mux(left == 0, 0, left - 1))),
+            self.draining_started.eq((self.go & written) | (left == 1)),
+        ]
+        with m.If(self.draining_started):
+            m.d.sync += self.draining.eq(self.current)
+        with m.If(self.clear):
+            m.d.sync += [left.eq(0), self.draining_started.eq(0), self.draining.eq(0)]
 
     def _start(self, m: Module, running: Signal, last_cycle: Signal) -> None:
         """When the next slot may start."""
@@ -160,16 +211,18 @@ class Sequencer(wiring.Component):
         counted = step.norm | step.image
         columns_ok = Signal()
         select_ok = Signal()
+        drain_ok = Signal()
         free = Signal()
         m.d.comb += [
             columns_ok.eq(~counted | (self.columns >= slot.need_columns)),
             select_ok.eq(~(slot.drain & (step.drop != Drop.NONE) & self.select_busy)),
+            drain_ok.eq(~(slot.drain & self._drain_busy)),
             free.eq(~self.step.valid & ~self.started & (~running | last_cycle)),
-            self.slot.ready.eq(free & columns_ok & select_ok),
+            self.slot.ready.eq(free & columns_ok & select_ok & drain_ok),
             self.take.eq(self.slot.valid & self.slot.ready),
-            self.wait_step.eq(~running & self.step.valid),
-            self.wait_columns.eq(~running & self.slot.valid & free & ~columns_ok),
-            self.wait_select.eq(~running & self.slot.valid & free & columns_ok & ~select_ok),
+            self.wait_step.eq(~running & (self.step.valid | (self.slot.valid & free & ~drain_ok))),
+            self.wait_columns.eq(~running & self.slot.valid & free & drain_ok & ~columns_ok),
+            self.wait_select.eq(~running & self.slot.valid & free & drain_ok & columns_ok & ~select_ok),
         ]
         with m.If(self.take):
             m.d.sync += [running.eq(1), self.taken.eq(slot)]
@@ -220,4 +273,6 @@ class Sequencer(wiring.Component):
             self.control.drain_cluster.eq(taken.drain_cluster),
             self.control.fresh.eq(fresh),
             self.control.active.eq(Cat(taken.clusters[c].valid for c in range(clusters))),
+            self.control.source.eq(self.current.source),
+            self.control.unsigned.eq(self.current.unsigned),
         ]

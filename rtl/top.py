@@ -115,7 +115,8 @@ class Top(wiring.Component):
         rest = Signal(range(REST_CYCLES + 1))
         last = self._images(m, state, failed, control, write, core)
         active = (state == State.RUN) | (state == State.SEND) | (state == State.WRITE)
-        moving = core.progress | (write.i.valid & write.i.ready)
+        # Data that arrive count, used or not: a slow memory may take long to fill the prefetch FIFO.
+        moving = core.progress | (write.i.valid & write.i.ready) | self.m_axi_gmem.rvalid
         m.d.sync += idle_cycles.eq(Mux(active & ~moving, idle_cycles + 1, 0))
         m.d.comb += [
             error.eq(Mux(core.error != 0, core.error, Mux(read.error, Error.AXI_READ, Mux(

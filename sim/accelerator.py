@@ -343,14 +343,16 @@ def lay_out(frames: Sequence[Frame], config: HardwareConfig) -> tuple[bytes, lis
 
 
 def split_frames(records: np.ndarray, frames: int) -> list[np.ndarray]:
-    """Records by frame: a new frame begins where the step index goes back.
+    """Records by frame: a new frame begins with a step of a lower index than the one before.
 
     Raises
     ------
     SimulationError
         When the records do not show that many frames.
     """
-    starts = np.flatnonzero(np.diff(records["step"].astype(np.int64)) < 0) + 1
+    # Steps overlap, so only their starts tell; frames do not.
+    begun = np.flatnonzero(records["unit"] == probes.START_UNIT)
+    starts = begun[1:][np.diff(records["step"][begun].astype(np.int64)) < 0]
     if len(starts) != frames - 1:
         raise SimulationError(f"the probe records show {len(starts) + 1} frames, {frames} were run")
     return np.split(records, starts)

@@ -12,6 +12,7 @@ import jinja2
 import numpy as np
 
 from flows.contracts.errors import SimulationError
+from flows.contracts.program import STEP as STEP_FIELDS
 from sim.verilog_source import Source
 
 HERE = Path(__file__).resolve().parent
@@ -32,6 +33,7 @@ class Probe:
     title : the unit's name in messages
     valid, column, token, data : Verilog expressions of one group, ``{group}`` standing for its number, relative to the
         accelerator instance ``dut``; ``token`` is a row of the group; ``data`` is at most 256 bits wide
+    step : Verilog expression of the step a value belongs to
     """
 
     unit: str
@@ -40,45 +42,53 @@ class Probe:
     column: str
     token: str
     data: str
+    step: str
 
 
 GROUP = "dut.top.core.group{group}"
 """A token group; ``{group}`` is its number."""
 
 STEP = "dut.top.control.step"
-"""Verilog expression: index of the step in progress."""
+"""Verilog expression: index of the step whose slots run."""
 
 
-def _write(unit: str, title: str, port: str) -> Probe:
+def _draining_step() -> str:
+    """Verilog expression: index of the step whose columns drain, a field of its header."""
+    names = [name for name, _ in STEP_FIELDS]
+    first = sum(width for _, width in STEP_FIELDS[:names.index("index")])
+    return f"dut.top.core.sequencer.draining[{first} +: {dict(STEP_FIELDS)['index']}]"
+
+
+def _write(unit: str, title: str, port: str, step: str) -> Probe:
     name = f"{GROUP}.{port}__"
-    return Probe(unit, title, f"{name}enable", f"{name}column", f"{name}token", f"{name}data")
+    return Probe(unit, title, f"{name}enable", f"{name}column", f"{name}token", f"{name}data", step)
 
 
 def _residual() -> Probe:
     # The payload is a structure: column in 7 bits, token in 9, data in 256.
     name = f"{GROUP}.residual.written__"
     return Probe("R", "residual memory", f"{name}valid", f"{name}payload[6:0]", f"{name}payload[15:7]",
-                 f"{name}payload[271:16]")
+                 f"{name}payload[271:16]", _draining_step())
 
 
 PROBES: tuple[Probe, ...] = (
-    _write("X", "layer norm output", "operands.x_write"),
-    _write("A", "activation memory", "drain.a"),
-    _write("KV", "key/value memory", "drain.kv"),
-    _write("S", "score memory", "drain.s"),
+    _write("X", "layer norm output", "operands.x_write", STEP),
+    _write("A", "activation memory", "drain.a", _draining_step()),
+    _write("KV", "key/value memory", "drain.kv", _draining_step()),
+    _write("S", "score memory", "drain.s", _draining_step()),
     _residual(),
-    _write("L", "logit memory", "drain.logit"),
+    _write("L", "logit memory", "drain.logit", _draining_step()),
 )
 """Probe points in the order in which a step's data pass them; a record's ``unit`` is the index here."""
 
-STEP_START = Probe("T", "step start", f"{GROUP}.drain.started", "32'd0", "32'd0", "256'd0")
+STEP_START = Probe("T", "step start", "dut.top.core.sequencer.started", "32'd0", "32'd0", "256'd0", STEP)
 """Marks the cycle in which a step starts; not an output, so it is no part of :data:`PROBES`."""
 
 STALLS = ("memory", "load", "barrier", "column", "select")
 """Causes of the stall counters, in the order of the registers."""
 
 SLOT_START = Probe("G", "slot start", "dut.top.core.take", "32'd0", "32'd0",
-                   "{{" + ", ".join(f"dut.top.control.stall_{name}" for name in reversed(STALLS)) + "}}")
+                   "{{" + ", ".join(f"dut.top.control.stall_{name}" for name in reversed(STALLS)) + "}}", STEP)
 """Marks the cycle before the first row of a slot; ``data`` holds the stall counters, 32 bits each."""
 
 MARKERS = (STEP_START, SLOT_START)
@@ -93,14 +103,13 @@ SLOT_UNIT = START_UNIT + 1
 UNITS = {probe.unit: index for index, probe in enumerate(PROBES)}
 
 
-def render_testbench(bus_bits: int, groups: int = 1, step: str = STEP) -> Source:
+def render_testbench(bus_bits: int, groups: int = 1) -> Source:
     """Verilog of the top module ``tb``: accelerator, memory and probes.
 
     Parameters
     ----------
     bus_bits : data width of ``m_axi_gmem``
     groups : token groups; each is probed, and a row of a group becomes a token
-    step : Verilog expression of the step index
     """
     template = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
                                   keep_trailing_newline=True, autoescape=False)
@@ -108,11 +117,11 @@ def render_testbench(bus_bits: int, groups: int = 1, step: str = STEP) -> Source
     points = [{"unit": unit, "name": f"{probe.unit.lower()}{group}", "title": probe.title,
                "valid": probe.valid.format(group=group), "column": probe.column.format(group=group),
                "token": f"{groups} * 32'({probe.token.format(group=group)}) + {group}",
-               "data": probe.data.format(group=group)}
+               "data": probe.data.format(group=group), "step": probe.step}
               for unit, probe in enumerate((*PROBES, *MARKERS))
               # Steps and slots start in all groups at once.
               for group in range(1 if probe in MARKERS else groups)]
-    return Source("tb.sv", text.render(bus_bits=bus_bits, points=points, step=step))
+    return Source("tb.sv", text.render(bus_bits=bus_bits, points=points))
 
 
 def support_sources() -> list[Source]:

@@ -98,6 +98,7 @@ class _Model:
         self.fields: dict[str, int] = {}
         self.tokens = 0
         self.begin = 0            # barrier of the current step
+        self.drained_from = 0     # slots of the current step may drain
         self.first = True         # no slot of the step has started yet
         self.last_drain = 0
         self.steps: list[StepCycles] = []
@@ -163,15 +164,27 @@ class _Model:
         # A step may be over before its norm pass, when no block reads the last columns.
         normed = 0
         if self.steps and self.fields["norm"]:
-            normed = self.begin + self.timing.rsqrt + self.timing.norm_fill + self.fields["norm_columns"] * self.rows
-        if self.steps and self.fields["drop"] != Drop.NONE:
+            normed = self.begin + self.timing.norm_fill + self.fields["norm_columns"] * self.rows
+        dropped = bool(self.steps) and self.fields["drop"] != Drop.NONE
+        if dropped:
             most = tokens_after(Drop(self.fields["drop"]), self.fields["keep"], self.tokens)
             self.tokens = self.alive.get(self.fields["index"], most)
         self.fields = packet.fields
         self.tokens = packet.fields["tokens"] or self.tokens
-        self.begin = max(self.slot_end + self.last_drain, normed)
+        whole = dropped or packet.fields["tokens"] or packet.fields["tile"] == Tile.KEY
+        self.begin = max(self._barrier(bool(whole)), normed)
         self.first, self.drained = True, 0
         self.steps.append(StepCycles(packet.fields["index"], self.tokens))
+
+    def _barrier(self, whole: bool) -> int:
+        """Rows are read in the order they were written in, so a step has to be behind the first of them only, unless it
+        needs the ``whole`` column."""
+        timing = self.timing
+        stored = (self.slot_end if whole else self.slot_start) + self.last_drain
+        self.drained_from = 0 if whole else self.slot_end + self.last_drain + timing.drain_turn
+        if self.fields["norm"]:
+            return max(stored + timing.rsqrt, self.slot_end + timing.norm_read)
+        return max(stored, self.slot_end + timing.turn)
 
     def _slot(self, packet: Packet) -> None:
         """The header is taken ahead; blocks and parameters once the slot before has started."""
@@ -201,8 +214,7 @@ class _Model:
 
     def _start(self, packet: Packet) -> None:
         # In the order in which the hardware waits, and counts, when there are several causes.
-        barrier = self.begin + (self.timing.rsqrt if self.fields["norm"] else 0)
-        causes = {"barrier": barrier if self.first else 0,
+        causes = {"barrier": max(self.begin if self.first else 0, self.drained_from if packet.fields["drain"] else 0),
                   "load": self.decoder,
                   "column": self._columns_ready(packet.fields["need_columns"]),
                   "select": self._selected() if packet.fields["drain"] else 0}
@@ -234,7 +246,7 @@ class _Model:
             assert self.reader is not None
             return self.reader.image_arrival(ceil_div(need, self.config.rows_per_word) * self.image_tokens)
         if self.fields["norm"]:
-            return self.begin + self.timing.rsqrt + self.timing.norm_fill + max(need - 1, 0) * self.rows
+            return self.begin + self.timing.norm_fill + max(need - 1, 0) * self.rows
         return 0
 
     def _selected(self) -> int:

@@ -9,7 +9,7 @@ from flows.contracts.program import Drop, Post, Target
 
 
 def _drain() -> dict[Post, int]:
-    return {Post.INT8: 29, Post.GELU: 32, Post.RESIDUAL: 39, Post.SCORE: 34, Post.CONTEXT: 56, Post.LOGIT: 29}
+    return {Post.INT8: 27, Post.GELU: 30, Post.RESIDUAL: 37, Post.SCORE: 32, Post.CONTEXT: 54, Post.LOGIT: 27}
 
 
 BURST_BYTES = 2048
@@ -37,11 +37,17 @@ class Timing:
     key_extra: int = 1
     """And of keys: the latency of the key/value memory, as far as nothing else takes as long."""
     drain: dict[Post, int] = field(default_factory=_drain)
-    """From the end of a step's last slot until its last value is stored, by post-processing."""
+    """From the start of a slot until the first row it wrote can be read by another slot, by post-processing."""
     move: int = 1
     """Further cycles of rows that may change their token group."""
-    rsqrt: int = 20
-    """From the barrier until the first token's inverse square root, when a step has a norm pass."""
+    turn: int = 3
+    """From the end of a step's last slot until a slot of the next one can start, at least."""
+    drain_turn: int = 1
+    """From a step's last value being stored until a slot of the next one that drains can start."""
+    rsqrt: int = 19
+    """Further cycles of the barrier when the next step has a norm pass: the inverse square root."""
+    norm_read: int = 29
+    """From the end of a step's last slot until a norm pass may read what it wrote, as two slots share the memory."""
     norm_fill: int = 16
     """From the start of the norm pass until its first column can be streamed."""
     start: int = 10

@@ -11,9 +11,9 @@ from typing import Any
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from flows.contracts.program import Drop, Post
+from flows.contracts.program import Drop, Post, Source, Tile
 from rtl.packets import slot_layout, step_layout
-from rtl.sequencer import MIN_SLOT, token_control_layout
+from rtl.sequencer import MIN_SLOT, Sequencer, token_control_layout
 from sim.bench import decode, encode, start
 from tests.rtl.script import bench_config
 
@@ -21,9 +21,11 @@ CONFIG = bench_config()
 CLUSTERS = CONFIG.clusters
 DRAIN_CYCLES = {post: 5 + 3 * index for index, post in enumerate(Post)}
 NORM_CYCLES = 11
+READ_CYCLES = 9
 LONGEST = max(DRAIN_CYCLES.values()) + NORM_CYCLES
 INPUTS = ("clear", "step__valid", "slot__valid", "columns", "select_busy", "new_tokens")
-FLAGS = ("go", "started", "take", "valid", "running", "idle", "wait_step", "wait_columns", "wait_select", "tokens")
+FLAGS = ("go", "started", "take", "valid", "running", "idle", "wait_step", "wait_columns", "wait_select", "tokens",
+         "current", "draining", "draining_started")
 CONTROL = token_control_layout(CLUSTERS)
 RNG = random.Random(1)
 
@@ -140,9 +142,12 @@ class Rules:
         self.go = -2
         self.opened: set[int] = set()
         self.fresh: set[int] = set()
+        self.draining: dict[str, int] = {}
+        self.drained = -1  # last cycle in which the drain is still busy with the step before
         self.offered = 0  # cycles the pending step has been offered
         self.takes: list[int] = []
         self.goes: list[int] = []
+        self.drains_from: list[int] = []  # first cycle of each step in which a slot that drains may be taken
 
     @property
     def dropping(self) -> bool:
@@ -155,12 +160,12 @@ class Rules:
         self._check_go(at, now, running=running)
         self._check_take(at, now, running=running)
         self._check_token(at, now)
-        idle = not running and at - self.end - 1 >= LONGEST and not now.select_busy
+        idle = not running and at - self.end - 1 >= LONGEST and not now.select_busy and at > self.drained
         self._same(at, "idle", now.out["idle"], idle)
         self._same(at, "running", now.out["running"], running)
         self._same(at, "started", now.out["started"], at == self.go + 1)
         self._same(at, "tokens", now.out["tokens"], self.tokens)
-        self._same(at, "wait_step", now.out["wait_step"], not running and now.step is not None)
+        self._check_draining(at, now)
         if now.out["go"]:
             self._go(at, now)
         if now.out["take"]:
@@ -172,23 +177,45 @@ class Rules:
 
     def _check_go(self, at: int, now: Cycle, *, running: bool) -> None:
         """A step starts when what was written before can be read: exactly then if it has been waiting for it."""
-        norm = now.step is not None and now.step.fields.get("norm", 0)
-        needed = DRAIN_CYCLES[Post(self.current["post"])] + (NORM_CYCLES if norm else 0)
-        allowed = now.step is not None and not running and at - self.end - 1 >= needed and not now.select_busy
+        allowed = now.step is not None and not running and not now.select_busy and at > self.drained \
+            and self._ready(at, now.step.fields)
         if now.out["go"]:
-            assert allowed, f"cycle {at}: a step starts {at - self.end - 1} cycles after the last slot, needs {needed}"
+            assert allowed, f"cycle {at}: a step starts {at - self.end - 1} cycles after the last slot"
         else:
             # A step that has only just been offered may take a cycle to be looked at.
             assert not (allowed and self.offered > 1), f"cycle {at}: a step does not start"
 
+    def _ready(self, at: int, step: dict[str, int]) -> bool:
+        """Whether what a step reads has been written: its first row, or all rows."""
+        whole = step.get("tokens", 0) or self.dropping or step.get("tile", 0) == Tile.KEY
+        since = at - self.end - 1 if whole else at - self.begin
+        needed = DRAIN_CYCLES[Post(self.current["post"])]
+        if step.get("norm", 0):
+            return since >= needed + NORM_CYCLES - Sequencer.START_CYCLES and at - self.end - 1 >= READ_CYCLES
+        return since >= needed - (Sequencer.START_CYCLES - 1)
+
+    def _check_draining(self, at: int, now: Cycle) -> None:
+        """The drain takes over a step as soon as it is done with the one before."""
+        started = at == max(self.go, self.drained) + 1 and self.go >= 0
+        self._same(at, "draining_started", now.out["draining_started"], started)
+        for name, fields in (("current", self.current), ("draining", self.draining)):
+            index = decode(step_layout, now.out[name])["index"]
+            self._same(at, f"index of {name}", index, fields.get("index", 0))
+        if started:
+            self.draining = self.current
+
     def _check_take(self, at: int, now: Cycle, *, running: bool) -> None:
         free = now.step is None and at != self.go + 1 and (not running or at == self.end) and now.slot is not None
-        columns = select = False
+        columns = select = drains = False
         if now.slot is not None:
             counted = self.current.get("norm", 0) or self.current.get("image", 0)
             columns = not counted or now.columns >= now.slot.fields.get("need_columns", 0)
+            drains = not (now.slot.fields.get("drain", 0) and (at == self.go + 1 or at <= self.drained))
             select = not (now.slot.fields.get("drain", 0) and self.dropping and now.select_busy)
-        self._same(at, "take", now.out["take"], free and columns and select)
+        self._same(at, "take", now.out["take"], free and columns and select and drains)
+        late = now.step is not None or (free and not drains)
+        self._same(at, "wait_step", now.out["wait_step"], not running and late)
+        free = free and drains
         self._same(at, "wait_columns", now.out["wait_columns"], not running and free and not columns)
         self._same(at, "wait_select", now.out["wait_select"], not running and free and columns and not select)
 
@@ -203,7 +230,8 @@ class Rules:
         wanted = {"token": row, "start": row == 0, "fused": self.dropping and row == rows - 1,
                   "drain": self.slot.get("drain", 0), "drain_cluster": self.slot.get("drain_cluster", 0),
                   "active": sum(entry["valid"] << index for index, entry in enumerate(clusters)),
-                  "fresh": sum(1 << index for index in self.fresh)}
+                  "fresh": sum(1 << index for index in self.fresh),
+                  "source": self.current.get("source", 0), "unsigned": self.current.get("unsigned", 0)}
         for name, value in wanted.items():
             # Whether an idle cluster's block is fresh means nothing.
             seen = now.out[name] & wanted["active"] if name == "fresh" else now.out[name]
@@ -211,6 +239,10 @@ class Rules:
 
     def _go(self, at: int, now: Cycle) -> None:
         assert now.step is not None
+        quiet = at - self.end - 1
+        left = DRAIN_CYCLES[Post(self.current["post"])] - quiet
+        self.drained = at + left if left > 0 else -1
+        self.drains_from.append(max(self.drained, at + 1) + 1)
         if now.step.fields.get("tokens", 0):
             self.tokens = now.step.fields["tokens"]
         elif self.dropping:
@@ -248,7 +280,9 @@ def random_slots(count: int, *, columns: int = 0, delay: float = 0.0) -> list[Sl
 def random_step(tokens: int, *, delay: float) -> Step:
     """Any post-processing; a norm pass, an image or a token drop, or none of them."""
     kind = RNG.choice(["plain", "norm", "image", "drop"])
-    fields = {"kind": 2, "post": int(RNG.choice(list(Post))), "tokens": tokens, "index": RNG.randrange(1 << 16)}
+    fields = {"kind": 2, "post": int(RNG.choice(list(Post))), "tokens": tokens, "index": RNG.randrange(1 << 16),
+              "source": int(RNG.choice(list(Source))), "unsigned": RNG.randrange(2),
+              "tile": int(RNG.choice([Tile.STREAM, Tile.STREAM, Tile.KEY]))}
     step = Step(fields, random_slots(RNG.randrange(1, 7), delay=delay),
                 delay=RNG.randrange(1, LONGEST + 20) if RNG.random() < delay else 0)
     if kind in ("norm", "image"):
@@ -283,14 +317,16 @@ async def no_bubble_between_slots(dut):
     """Slots that are ready follow each other every ``max(N, 16)`` cycles."""
     driver = await begin(dut)
     sizes = (CONFIG.max_tokens, 17, 16, 15, 1, CONFIG.max_tokens - 1)
-    await driver.run([Step({"kind": 2, "post": 1, "tokens": tokens}, random_slots(6)) for tokens in sizes])
+    program = [Step({"kind": 2, "post": 1, "tokens": tokens}, random_slots(6)) for tokens in sizes]
+    await driver.run(program)
     rules = check(driver)
     assert len(rules.takes) == 6 * len(sizes)
     for index, tokens in enumerate(sizes):
         takes = rules.takes[6 * index:6 * index + 6]
         assert [b - a for a, b in pairwise(takes)] == [max(tokens, 16)] * 5
-        # The first slot follows two cycles after the step's start.
-        assert takes[0] == rules.goes[index] + 2
+        # The first slot follows two cycles after the step's start, or when the drain is free.
+        drains = program[index].slots[0].fields["drain"]
+        assert takes[0] == max(rules.goes[index] + 2, rules.drains_from[index] if drains else 0)
 
 
 @cocotb.test()
@@ -319,9 +355,29 @@ async def barrier(dut):
     await driver.run(program)
     rules = check(driver)
     for index, (before, step) in enumerate(pairwise(program), 1):
-        needed = DRAIN_CYCLES[Post(before.fields["post"])] + NORM_CYCLES * step.fields["norm"]
+        needed = DRAIN_CYCLES[Post(before.fields["post"])]
+        needed += NORM_CYCLES - 3 if step.fields["norm"] else -2
         last = rules.takes[2 * index - 1] + 20
-        assert rules.goes[index] - last - 1 == needed
+        assert rules.goes[index] - last - 1 == max(needed, READ_CYCLES if step.fields["norm"] else 0)
+
+
+@cocotb.test()
+async def overlap(dut):
+    """A step with the same tokens starts behind the first row of the last slot, at best right after its last row."""
+    driver = await begin(dut)
+    rows = CONFIG.max_tokens - 4
+    program = [Step({"kind": 2, "post": 1, "tokens": rows}, random_slots(2))]
+    program += [Step({"kind": 2, "post": int(post), "norm": norm}, random_slots(2)) for post in Post for norm in (0, 1)]
+    await driver.run(program)
+    rules, gaps = check(driver), []
+    for index, (before, step) in enumerate(pairwise(program), 1):
+        needed = DRAIN_CYCLES[Post(before.fields["post"])]
+        needed += NORM_CYCLES - 3 if step.fields["norm"] else -2
+        first = rules.takes[2 * index - 1] + 1
+        soonest = first + rows + (READ_CYCLES if step.fields["norm"] else 0)
+        assert rules.goes[index] == max(soonest, first + needed, rules.drains_from[index - 1])
+        gaps.append(rules.goes[index] - first - rows)
+    assert min(gaps) == 0 and max(gaps) < LONGEST
 
 
 @cocotb.test()

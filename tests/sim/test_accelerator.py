@@ -29,7 +29,7 @@ from sim.accelerator import (
     split_frames,
 )
 from sim.golden.network import run
-from sim.probes import RECORD
+from sim.probes import RECORD, START_UNIT
 from sim.runner import Build
 from tests.factory import random_artifact, random_patches
 
@@ -225,10 +225,11 @@ def test_lay_out(config: HardwareConfig) -> None:
 
 
 def test_split_frames() -> None:
-    """Records are split where the step index goes back, and a wrong number of frames is noticed."""
-    records = np.zeros(7, RECORD)
-    records["step"] = [0, 1, 1, 5, 0, 0, 2]
-    assert [len(part) for part in split_frames(records, 2)] == [4, 3]
+    """Records are split where an earlier step starts, and a wrong number of frames is noticed."""
+    records = np.zeros(9, RECORD)
+    records["step"] = [0, 1, 0, 1, 5, 4, 0, 0, 2]
+    records["unit"] = [START_UNIT, START_UNIT, 0, 0, START_UNIT, 0, START_UNIT, 0, START_UNIT]
+    assert [len(part) for part in split_frames(records, 2)] == [6, 3]
     with pytest.raises(SimulationError, match="show 2 frames, 3 were run"):
         split_frames(records, 3)
 
