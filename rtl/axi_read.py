@@ -110,7 +110,7 @@ class ReadClient(wiring.Component):
     outstanding : :py:`Out(1)`
         Bursts are issued and not complete.
     ahead : :py:`Out(1)`
-        The FIFO holds, or has been promised, :data:`AHEAD_BYTES`.
+        With one more burst the FIFO would hold, or be promised, more than :data:`AHEAD_BYTES`.
     """
 
     def __init__(self, bus_bits: int, word_bits: int, fifo_words: int) -> None:
@@ -179,7 +179,7 @@ class ReadClient(wiring.Component):
             self.want.eq((left != 0) & (self._room >= full_entries) & ~self.stale & ~self.take & ~self.clear
                          & ~(self.patient & self.outstanding)),
             self._room.eq(self._room + pop - Mux(self.take, entries, 0)),
-            self.ahead.eq((self._depth - self._room) * self._entry_bytes >= AHEAD_BYTES),
+            self.ahead.eq((self._depth - self._room) * self._entry_bytes > AHEAD_BYTES - BURST_BYTES),
         ]
         done = self._done
         m.d.comb += done.eq(self.beat.valid & self.beat.payload.last & self.outstanding)
@@ -381,7 +381,13 @@ class AxiRead(wiring.Component):
         """
         bus = self.bus
         open_ = ~bus.arvalid & ~self.stop & ~self.clear
-        program_wants = program.want & ~(program.ahead & (image.want | image.outstanding) & ~image.patient)
+        due = Signal()  # the program's HELLO, which leads to the request of an image, is on its way
+        needed = due | ((image.want | image.outstanding) & ~image.patient)
+        program_wants = program.want & ~(program.ahead & needed)
+        with m.If(self.program_request.start):
+            m.d.sync += due.eq(1)
+        with m.If(self.image_request.start | self.clear):
+            m.d.sync += due.eq(0)
         choose_image = image.want & (~program_wants | ((bus.arid == 0) & ~image.patient))
         m.d.comb += [
             program.take.eq(open_ & program_wants & ~choose_image),

@@ -147,6 +147,7 @@ class _Model:
                              self.timing)
         self.image_tokens = packet.fields["image_tokens"]
         self._read(packet.position, packet.header)
+        self.reader.request_image(self.decoder + self.timing.image_request)
 
     def _close_step(self) -> None:
         if self.steps:

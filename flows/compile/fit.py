@@ -34,19 +34,25 @@ def config_for(artifact: SparseVit, clusters: int = 4, **options: object) -> Har
 
     ``score_heads`` is the number of heads, fewer when the score memory could not hold them. Arrays of
     ``WIDE_STREAM_MACS`` and more get stream words of 512 bits from a bus as wide, as short slots would otherwise wait
-    for their weights, and a deeper FIFO.
+    for their weights, and deeper FIFOs: for the program, and for the next image.
     """
     sizes: dict[str, object] = {option: size for _, size, option in _sizes(artifact)}
     sizes["max_tokens"] = ceil_div(artifact.tokens, BLOCK) * BLOCK
     sizes["banks"] = 16 if clusters > 8 else 8
     sizes["clusters"] = clusters
     if clusters * int(options.get("groups", 1)) * BLOCK * BLOCK >= WIDE_STREAM_MACS:  # type: ignore[call-overload]
-        sizes |= {"stream_bits": 512, "bus_bits": 512, "fifo_words": 4096}
+        sizes |= {"stream_bits": 512, "bus_bits": 512, "fifo_words": 4096, "image_fifo_words": _image_fifo(artifact)}
     sizes.update(options)
     if "score_heads" not in options:
         stride = HardwareConfig.from_dict({**sizes, "score_heads": 1}).score_stride
         sizes["score_heads"] = max(1, min(artifact.heads, MAX_HEADS_LIMIT, 1024 // stride))
     return HardwareConfig.from_dict(sizes)
+
+
+def _image_fifo(artifact: SparseVit) -> int:
+    """Words of 512 bits that hold an image, up to the next power of two, as far as the hardware allows."""
+    words = artifact.tokens * ceil_div(artifact.embed.weight.shape[1], 64)
+    return max(256, min(8192, 1 << (words - 1).bit_length()))
 
 
 def _sizes(artifact: SparseVit) -> list[tuple[str, int, str]]:

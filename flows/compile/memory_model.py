@@ -35,6 +35,7 @@ class Reader:
         self.bus_free = float(timing.start)
         self.first: list[float] = []       # arrival of the first word of each program burst
         self.consumed: list[int] = []      # when the last word of each program burst was taken
+        self.image_from = math.inf         # when the image is requested: HELLO says how long it is
         self.image: list[float] = []       # arrival of the last word of each image burst
 
     def take(self, position: int, words: int, now: int, cost: int) -> int:
@@ -49,6 +50,10 @@ class Reader:
             if offset + count == self.burst:
                 self.consumed.append(now)
         return now
+
+    def request_image(self, now: float) -> None:
+        """The image's first burst may be requested."""
+        self.image_from = now
 
     def image_arrival(self, words: int) -> int:
         """Cycle in which the first ``words`` words of the image are stored."""
@@ -86,7 +91,7 @@ class Reader:
         index = len(self.image)
         if self._image_complete():
             return math.inf
-        return float(self.timing.start) if index < self.image_ahead \
+        return self.image_from if index < self.image_ahead \
             else self.image[index - self.image_ahead] + self.timing.read_pipe
 
     def _fetch_program(self) -> None:

@@ -52,6 +52,8 @@ class Timing:
     """From the start of the norm pass until its first column can be streamed."""
     start: int = 10
     """From the start command to the first read request."""
+    image_request: int = 3
+    """From HELLO until the image is requested."""
     ahead_bytes: int = 16384
     """What the program may be ahead while the image is loaded."""
     read_pipe: int = 4

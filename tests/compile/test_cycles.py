@@ -127,6 +127,7 @@ def test_reader_is_limited_by_fifo_and_latency() -> None:
 def test_reader_shares_the_bus() -> None:
     """Image and program together take as long as their sum."""
     reader = Reader(640, 640, 1.0, 100, HardwareConfig(image_fifo_words=512), Timing(start=0, read_pipe=0))
+    reader.request_image(0)
     both = max(reader.take(0, 640, 0, 1), reader.image_arrival(640))
     assert 100 + 1280 <= both <= 100 + 1280 + 64
 
@@ -136,5 +137,6 @@ def test_program_lets_the_image_pass() -> None:
     timing, deep = Timing(start=0, read_pipe=0), HardwareConfig(fifo_words=4096)
     ahead = timing.ahead_bytes // deep.stream_bytes
     reader = Reader(8192, 1024, 1.0, 100, deep, timing)
+    reader.request_image(100)
     assert reader.image_arrival(1024) <= 100 + ahead + 1024 + 100
     assert reader.take(0, 4096, 0, 1) <= 100 + 4096 + 1024 + 64
