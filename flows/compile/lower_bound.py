@@ -13,6 +13,18 @@ Nothing here looks at a schedule, so that ``slots / lower bound`` judges the sch
     A cluster that ends at ``T - i`` holds at most as many columns as the shortest ones that fit.
 *longest column*
     One column is worked on by one cluster, one block a slot.
+
+When columns may be divided between two clusters (:func:`split_bound`), whose halves end in the same slot, these become:
+
+*work*
+    ``drains`` columns end in a slot and set free two clusters each, so the clusters end at ``T, T, T - 1, T - 1 ...``.
+    To these idle slots come those before: a cluster is busy with its first column until that drains. The first columns
+    of the clusters are different ones, or shared by two, and drain in different slots, none earlier than its source
+    columns allow; what these slots offer beyond the blocks of that many longest columns is lost.
+*sources*
+    Until slot ``t``, only blocks whose source columns exist by then can have been done.
+*drains*
+    As above, with the earliest end of a column on two clusters.
 """
 
 from __future__ import annotations
@@ -47,6 +59,61 @@ def slots_bound(lengths: Sequence[int], delays: Sequence[int], clusters: int, dr
     while not _columns_fit(lengths, bound, clusters, drains):
         bound += 1
     return bound
+
+
+def earliest_end(releases: Sequence[int]) -> int:
+    """Fewest slots from the start of the step until a column has ended when two clusters work on it.
+
+    Parameters
+    ----------
+    releases : first slot in which each block's source column exists
+    """
+    count = len(releases)
+    return max(release + ceil_div(count - turn, 2) for turn, release in enumerate(sorted(releases)))
+
+
+def split_bound(releases: Sequence[Sequence[int]], clusters: int, drains: int = 1) -> int:
+    """Fewest slots when every column may be divided between two clusters.
+
+    Parameters
+    ----------
+    releases : per column, the first slot in which each block's source column exists
+    """
+    if not releases:
+        return 0
+    ends = [earliest_end(column) for column in releases]
+    lengths = [len(column) for column in releases]
+    losses = _start_losses(ends, lengths, clusters)
+    work = min(ceil_div(sum(lengths) + loss + sum(i // (2 * drains) for i in range(used)), used)
+               for used, loss in losses.items())
+    return max(_drain_bound(ends, drains), work, _release_bound(releases, max(losses)))
+
+
+def _start_losses(ends: Sequence[int], lengths: Sequence[int], clusters: int) -> dict[int, int]:
+    """By number of clusters used: their slots before their first columns drain, less the blocks of these columns.
+
+    The columns that lose least, each on one cluster or shared by two, none of them draining together: dynamic
+    programming over columns in the order of their earliest ends.
+    """
+    least: dict[tuple[int, int], int] = {(0, 0): 0}
+    for end, length in sorted(zip(ends, lengths, strict=True)):
+        for (used, last), loss in list(least.items()):
+            slot = max(end, last + 1)
+            for more in (1, 2):
+                state, cost = (used + more, slot), loss + more * slot - length
+                if used + more <= clusters and cost < least.get(state, cost + 1):
+                    least[state] = cost
+    found: dict[int, int] = {}
+    for (used, _), loss in least.items():
+        if used:
+            found[used] = max(0, min(loss, found.get(used, loss)))
+    return found
+
+
+def _release_bound(releases: Sequence[Sequence[int]], clusters: int) -> int:
+    """Slots for the blocks that cannot be done before their source columns exist."""
+    late = sorted((release for column in releases for release in column), reverse=True)
+    return max(release + ceil_div(index + 1, clusters) for index, release in enumerate(late))
 
 
 def step_cycles_bound(slots: int, rows: int, streamed_blocks: int, columns: int) -> int:

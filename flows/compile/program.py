@@ -93,7 +93,9 @@ def scheduling_problem(step: Step, config: HardwareConfig) -> Problem:
     return Problem(
         jobs=tuple(Job(column.sources, column.last) for column in step.columns), clusters=config.clusters,
         banks=config.banks, drains=config.drains, first_drain=first_drain,
-        columns_per_slot=2 if step.fields.get("image") else step.fields.get("norm", 0))
+        columns_per_slot=2 if step.fields.get("image") else step.fields.get("norm", 0),
+        # The drain needs both halves, so every key block has to exist.
+        split=step.static or step.linear is not None)
 
 
 def _finish_stream(chunks: list[np.ndarray], artifact: SparseVit, config: HardwareConfig) -> np.ndarray:
@@ -141,6 +143,8 @@ def _slot_header(step: Step, placed: Schedule, slot: int, place: list[dict[int, 
         values |= {"drain": 1, "drain_cluster": drain, "dest": column.dest, "dest_column": column.dest_column,
                    "key_block": column.key_block, "local_head": column.local_head, "head": column.head,
                    "capture": int(column.capture)}
+        if placed.merge[slot] >= 0:
+            values |= {"merge": 1, "merge_cluster": int(placed.merge[slot])}
         values["stats_last"] = int(last and step.fields["post"] == Post.RESIDUAL)
     if step.fields.get("norm") or step.fields.get("image"):
         values["need_columns"] = int(placed.source[slot].max()) + 1

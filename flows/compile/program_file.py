@@ -20,7 +20,7 @@ from flows.contracts.program import HELLO, MAGIC, VERSION, unpack
 
 FORMAT_VERSION = 1
 METADATA = "sievit_program"
-PARTS = ("job", "source", "drain")
+PARTS = ("job", "source", "drain", "merge")
 
 
 def save_program(program: Program, path: Path | str) -> None:

@@ -9,7 +9,7 @@ from flows.contracts.program import Drop, Post, Target
 
 
 def _drain() -> dict[Post, int]:
-    return {Post.INT8: 29, Post.GELU: 32, Post.RESIDUAL: 39, Post.SCORE: 34, Post.CONTEXT: 56, Post.LOGIT: 29}
+    return {Post.INT8: 30, Post.GELU: 33, Post.RESIDUAL: 40, Post.SCORE: 35, Post.CONTEXT: 57, Post.LOGIT: 30}
 
 
 def _write_cycles() -> dict[Target, int]:
@@ -24,7 +24,7 @@ class Timing:
     """Shortest slot: a stationary block is loaded in 16 cycles, and the accumulators need that many rows."""
     load_gap: int = 7
     """From a slot's start until the block words of the next slot may be taken (its own have become active)."""
-    param_gap: int = 14
+    param_gap: int = 15
     """From a slot's start until the column parameters of the next slot may be taken (no longer in use)."""
     exp: int = 3
     """Further cycles of both while scores are streamed: the exponential."""
@@ -56,7 +56,7 @@ class Timing:
     """Depth of the image FIFO."""
     read_pipe: int = 4
     """From a word's last beat on the bus until the decoder sees it, and from its use until the room is free again."""
-    finish: int = 73
+    finish: int = 74
     """From the end of the last slot until the output is sent: the longest barrier there is."""
     output_word: int = 4
     """Cycles of a word of the output."""

@@ -1,0 +1,410 @@
+"""First phase of the schedule when columns may be divided: two clusters work on halves that end in the same slot.
+
+Time runs backwards here, from the last slot of the step to its first. Seen so, a column *starts* in the slot in which
+it drains, on one cluster or on two, at most one column a slot, and each cluster must be used up to the same horizon:
+list scheduling on identical machines (Graham, 1969) of jobs that may be divided in two. Halves need not be equal, which
+is what fills the clusters evenly: when a cluster would wait for its next column, its half grows at the cost of the other.
+
+Each construction is greedy with random choices; the search keeps the best, redoes the tail of it with other choices,
+and starts anew now and then (iterated greedy: Ruiz and Stützle, 2007).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flows.compile.sequence import Run
+
+DECISIONS = 8_000
+"""Columns placed in all constructions together; more only while the best sequence is far from the bound."""
+MOST_DECISIONS = 160_000
+FAR, FAR_IF_FEW = 1.025, 1.045
+"""Slots over bound from which more is tried; with fewer than two columns per cluster the bound cannot always be met."""
+RESTART = 50
+"""Constructions without improvement after which the search starts anew."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the sequence has to know of a column.
+
+    Attributes
+    ----------
+    length : blocks
+    releases : first slot of each block's source column, ascending
+    divisible : whether two clusters may share it
+    """
+
+    length: int
+    releases: tuple[int, ...]
+    divisible: bool
+
+    @property
+    def delay(self) -> int:
+        """First slot in which one cluster can start so that every source column exists when its turn comes."""
+        return max(release - turn for turn, release in enumerate(self.releases))
+
+    def fits(self, finish: int, first: int, second: int = 0) -> bool:
+        """Whether ``first`` slots up to ``finish`` on one cluster, and ``second`` on another, come late enough."""
+        begin = finish - max(first, second) + 1
+        if begin >= self.releases[-1]:
+            return True
+        doubled = finish - min(first, second) + 1
+        slot, used = begin, 0
+        for release in self.releases:
+            if slot < release:
+                return False
+            used += 1
+            if used >= (2 if slot >= doubled else 1):
+                slot, used = slot + 1, 0
+        return True
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A column's start and clusters, backwards in time."""
+
+    job: int
+    start: int
+    clusters: tuple[int, ...]
+    parts: tuple[int, ...]
+
+
+def split_sequences(shapes: Sequence[Shape], clusters: int, drains: int, horizon: int, first_drain: int,
+                    wanted: int, seed: int) -> list[tuple[int, list[Run]]]:
+    """The best few sequences found, cheapest first.
+
+    Parameters
+    ----------
+    shapes : columns
+    horizon : slots that are aimed at, a lower bound
+    first_drain : slot before which a draining column would wait; the waiting counts
+    wanted : sequences that meet the bound after which the search ends
+
+    Returns
+    -------
+    list of (cost in slots, runs)
+    """
+    search = _Search(shapes, clusters, drains, first_drain, random.Random(seed))
+    return search.run(horizon, wanted)
+
+
+def first_columns(shapes: Sequence[Shape], clusters: int) -> list[tuple[int, int, int]]:
+    """Columns for all clusters to begin with that lose fewest slots before they drain, no two of them together.
+
+    Dynamic programming over columns in the order of their earliest ends.
+
+    Returns
+    -------
+    list of (column, slots until it has ended, clusters that share it), earliest end first; empty if there is no way
+    """
+    ends = [(shape.delay + shape.length, job, 1) for job, shape in enumerate(shapes)]
+    ends += [(max(release + -(-(shape.length - turn) // 2) for turn, release in enumerate(shape.releases)), job, 2)
+             for job, shape in enumerate(shapes) if shape.divisible]
+    least: dict[tuple[int, int], tuple[int, tuple[tuple[int, int, int], ...]]] = {(0, 0): (0, ())}
+    for end, job, count in sorted(ends):
+        for (used, last), (loss, chosen) in list(least.items()):
+            slot = max(end, last + 1)
+            if used + count > clusters or any(other == job for other, _, _ in chosen):
+                continue
+            state, cost = (used + count, slot), loss + count * slot - shapes[job].length
+            if cost < least.get(state, (cost + 1,))[0]:
+                least[state] = cost, (*chosen, (job, slot, count))
+    full = [(loss, chosen) for (used, _), (loss, chosen) in least.items() if used == clusters]
+    return list(min(full)[1]) if full else []
+
+
+class _Search:
+    def __init__(self, shapes: Sequence[Shape], clusters: int, drains: int, first_drain: int,
+                 rng: random.Random) -> None:
+        self.shapes, self.clusters, self.drains = shapes, clusters, drains
+        self.first_drain, self.rng = first_drain, rng
+        self.work = sum(shape.length for shape in shapes)
+        self.late = any(shape.releases[-1] for shape in shapes)
+        self.keys = [(shape.length, shape.delay) for shape in shapes]
+        self.first = first_columns(shapes, clusters) if self.late and len(shapes) >= 2 * clusters else []
+        """Columns that begin the step, with their ends in slots: the last ones here."""
+        self.begin = [0] * clusters
+        """Slots that these take of each cluster."""
+        at = 0
+        for _, end, count in self.first:
+            self.begin[at:at + count] = [end] * count
+            at += count
+
+    def run(self, horizon: int, wanted: int) -> list[tuple[int, list[Run]]]:
+        found: dict[int, list[list[Placed]]] = {}
+        columns = len(self.shapes)
+        least, most = (max(decisions // columns, 30) for decisions in (DECISIONS, MOST_DECISIONS))
+        far = horizon * (FAR if columns >= 2 * self.clusters else FAR_IF_FEW)
+        good, stuck = 0, 0
+        target, best = horizon, 0
+        current: list[Placed] = []
+        excess = 0
+        for turn in range(most):
+            if turn >= least and best <= far:
+                break
+            keep = current[:self.rng.randrange(len(current) - len(self.first) or 1)] if current else []
+            placed, length, over = _Construction(self, target, keep).finish()
+            cost = self.cost(placed, length)
+            found.setdefault(cost, []).append(placed)
+            good += cost <= horizon
+            if good >= wanted:
+                break
+            if not best or cost < best:
+                best, target = cost, max(horizon, cost - 1)
+                current, excess, stuck = placed, over + 10 * (cost - length), 0
+            elif not current or over + 10 * (cost - length) <= excess:
+                stuck = 0 if not current or over + 10 * (cost - length) < excess else stuck + 1
+                current, excess = placed, over + 10 * (cost - length)
+            else:
+                stuck += 1
+            if stuck >= RESTART:
+                current, stuck = [], 0
+        result = []
+        for cost in sorted(found):
+            for placed in found[cost]:
+                result.append((cost, self.forwards(placed)))
+                if len(result) >= wanted:
+                    return result
+        return result
+
+    def length(self, placed: list[Placed]) -> int:
+        """Slots, from the last one back to the first that is needed."""
+        length = max(item.start + max(item.parts) for item in placed)
+        if self.late:
+            while not all(self.shapes[item.job].fits(length - 1 - item.start, *item.parts) for item in placed):
+                length += 1
+        return length
+
+    def cost(self, placed: list[Placed], length: int) -> int:
+        return length + max(0, self.first_drain - (length - 1 - max(item.start for item in placed)))
+
+    def forwards(self, placed: list[Placed]) -> list[Run]:
+        length = self.length(placed)
+        return [Run(item.job, item.clusters, length - 1 - item.start) for item in placed]
+
+
+class _Construction:
+    """One sequence, column by column backwards in time, aimed at ``horizon`` slots."""
+
+    def __init__(self, search: _Search, horizon: int, keep: list[Placed]) -> None:
+        self.search, self.horizon, self.rng = search, horizon, search.rng
+        self.free = [0] * search.clusters
+        self.open: list[int | None] = [None] * search.clusters  # index of the run that may still give blocks away
+        self.placed: list[Placed] = []
+        self.rest: dict[tuple[int, int], list[int]] = {}
+        self.work = search.work
+        self.next, self.here = 0, 0
+        self.limit = [horizon - begin for begin in search.begin]
+        """Slots that each cluster has for the columns that are placed here."""
+        first = {job for job, _, _ in search.first}
+        self.count = len(search.keys) - len(first)
+        self.taken = {horizon - end for _, end, _ in search.first}
+        for job, key in enumerate(search.keys):
+            if job not in first:
+                self.rest.setdefault(key, []).append(job)
+        for item in keep:
+            self._take_out(search.keys[item.job], item.job)
+            self._place(item.job, item.start, item.clusters, item.parts)
+        self.greed = self.rng.choice((0.5, 1.0, 2.0))
+        self.noise = self.rng.choice((0.1, 0.5, 1.0, 3.0))
+        self.width = self.rng.choice((2, 4, 8))
+        self.patience = self.rng.choice((0.0, 0.2, 0.5))
+        self.pairing = self.rng.choice((-2.0, 0.0, 2.0) if self.count < 2 * search.clusters else (0.0, 2.0, 4.0))
+        # Columns that can start early are kept for the first slots of the step, which are the last ones here.
+        self.lateness = self.rng.choice((0.5, 1.0, 2.0, 4.0)) if search.late else 0.0
+        self.order = sorted(self.rest, key=self._rank)
+
+    def _rank(self, key: tuple[int, int]) -> float:
+        return key[0] + self.lateness * key[1]
+
+    def _take_out(self, key: tuple[int, int], job: int) -> None:
+        self.rest[key].remove(job)
+        if not self.rest[key]:
+            del self.rest[key]
+
+    def finish(self) -> tuple[list[Placed], int, int]:
+        while self.rest:
+            self._step()
+        for cluster in range(self.search.clusters):
+            self._balance(cluster)
+        over = sum(max(0, free - limit) for free, limit in zip(self.free, self.limit, strict=True))
+        self._place_first()
+        return self.placed, self.search.length(self.placed), over
+
+    def _place_first(self) -> None:
+        """The columns that begin the step, so much later as the others exceed the horizon."""
+        length = self.horizon + max(0, *(free - limit for free, limit in zip(self.free, self.limit, strict=True)))
+        starts = {item.start for item in self.placed}
+        while any(length - end in starts for _, end, _ in self.search.first):
+            length += 1
+        at = 0
+        for job, end, count in self.search.first:
+            size = self.search.shapes[job].length
+            parts = (size,) if count == 1 else ((size + 1) // 2, size // 2)
+            self.placed.append(Placed(job, length - end, tuple(range(at, at + count)), parts))
+            at += count
+
+    def _step(self) -> None:
+        # A cluster that is full is not free, unless there is no other.
+        usable = [free for free, limit in zip(self.free, self.limit, strict=True) if free < limit] or self.free
+        start = max(self.next, min(usable))
+        while start in self.taken:
+            start += 1
+        few = self.count - len(self.placed) <= 2 * self.search.clusters
+        idle = []
+        if few and self.rng.random() < self.patience:
+            # Where few columns are left, it may pay to wait for another cluster, or to take one away from its half.
+            start = self._other_start(start)
+            if start in self.taken:
+                return
+            idle = [c for c in range(self.search.clusters) if self.free[c] > start and self._leaves(c, start)]
+            self.rng.shuffle(idle)
+        free = [c for c in range(self.search.clusters) if self.free[c] <= start and self.free[c] < self.limit[c]]
+        if not free:
+            free = [c for c in range(self.search.clusters) if self.free[c] <= start]
+        self.rng.shuffle(free)
+        free.sort(key=lambda c: self.open[c] is None)
+        idle = free + idle[:max(0, 2 - len(free))]
+        if not idle:
+            self.next = start + 1
+            return
+        best, best_cost = None, 0.0
+        for key in self._some_keys():
+            for parts in self._parts(key, start, idle):
+                cost = self._cost(key, parts, start, idle) + self.noise * self.rng.random()
+                if best is None or cost < best_cost:
+                    best, best_cost = (key, parts), cost
+        assert best is not None
+        key, parts = best
+        for cluster in idle[:len(parts)]:
+            if self.free[cluster] > start:
+                if not self._leaves(cluster, start):
+                    return
+                self._leave(cluster, start)
+        if any(self.free[cluster] > start for cluster in idle[:len(parts)]):
+            return  # both halves of one column: what one leaves, the other has to do
+        job = self.rest[key][-1]
+        self._take_out(key, job)
+        if key not in self.rest:
+            self.order.remove(key)
+        self._place(job, start, tuple(idle[:len(parts)]), parts)
+
+    def _other_start(self, start: int) -> int:
+        """A later start when another cluster is free, or an earlier one that takes clusters from their halves."""
+        later = sorted({time for time in self.free if start < time < self.horizon})
+        if self.rng.random() < 0.5 or start <= self.next:
+            return self.rng.choice(later[:3]) if later else start
+        return self.rng.randrange(self.next, start + 1)
+
+    def _leaves(self, cluster: int, start: int) -> bool:
+        """Whether a cluster that has a half can leave the rest of it to the other cluster at ``start``."""
+        index = self.open[cluster]
+        if index is None:
+            return False
+        item = self.placed[index]
+        other = item.clusters[1 - item.clusters.index(cluster)]
+        return self.open[other] == index and start > item.start and \
+            self.free[other] + self.free[cluster] - start <= self.limit[other]
+
+    def _leave(self, cluster: int, start: int) -> None:
+        index = self.open[cluster]
+        assert index is not None
+        item = self.placed[index]
+        other = item.clusters[1 - item.clusters.index(cluster)]
+        moved = self.free[cluster] - start
+        parts = tuple(part + (-moved if c == cluster else moved)
+                      for c, part in zip(item.clusters, item.parts, strict=True))
+        self.placed[index] = Placed(item.job, item.start, item.clusters, parts)
+        self.free[cluster], self.free[other] = start, self.free[other] + moved
+        self.open[cluster] = self.open[other] = None
+
+    def _some_keys(self) -> list[tuple[int, int]]:
+        order = self.order
+        if len(order) <= 5:
+            return order
+        return [order[-1], order[-2], *self.rng.sample(order[:-2], min(self.width, len(order) - 2))]
+
+    def _parts(self, key: tuple[int, int], start: int, idle: list[int]) -> list[tuple[int, ...]]:
+        """Ways to put a column on one cluster or two."""
+        length = key[0]
+        room = self.limit[idle[0]] - start
+        shape = self.search.shapes[self.rest[key][-1]]
+        ways: list[tuple[int, ...]] = []
+        finish = self.horizon - 1 - start
+        if length <= room or len(idle) == 1 or not shape.divisible:
+            ways.append((length,))
+        if len(idle) > 1 and shape.divisible and length > 1:
+            first = {(length + 1) // 2, self.rng.randrange(1, length), min(max(room, 1), length - 1)}
+            first.add(min(max(self.free[self.rng.randrange(len(self.free))] - start, 1), length - 1))
+            other = self.limit[idle[1]] - start
+            if 0 < other < length:
+                first.add(length - other)
+            ways += [(part, length - part) for part in first]
+        if shape.releases[-1]:
+            ways = [way for way in ways if shape.fits(finish, *way)] or ways[:1]
+        return ways
+
+    def _cost(self, key: tuple[int, int], parts: tuple[int, ...], start: int, idle: list[int]) -> float:
+        """Long columns first; no cluster idle; nothing beyond the horizon; clusters left that others can pair with."""
+        cost = -self.greed * self._rank(key) + 2.0 * max(0, len(idle) - len(parts))
+        left = self.count - len(self.placed) - 1
+        if len(parts) == 1 and start + parts[0] + key[1] > self.horizon:
+            cost += 50.0 * min(key[1], start + parts[0] + key[1] - self.horizon)
+        for cluster, part in zip(idle, parts, strict=False):
+            end, limit = start + part, self.limit[cluster]
+            if end > limit:
+                cost += 50.0 * (end - limit)
+            elif end == limit:
+                cost -= 2.0
+            elif left < self.search.clusters:
+                cost += 0.2 * (limit - end) if left else 4.0 * (limit - end)
+            same = self.free.count(end) + (len(parts) == 2 and parts[0] == parts[1])
+            if end < limit and same:
+                cost += self.pairing if same == 1 else 2.0
+        return cost
+
+    def _place(self, job: int, start: int, clusters: tuple[int, ...], parts: tuple[int, ...]) -> None:
+        for cluster in clusters:
+            self._give(cluster, start)
+        index = len(self.placed)
+        self.placed.append(Placed(job, start, clusters, parts))
+        for cluster, part in zip(clusters, parts, strict=True):
+            self.free[cluster] = start + part
+            self.open[cluster] = index if len(parts) > 1 else None
+        self.work -= sum(parts)
+        self.here = self.here + 1 if start == self.next else 1
+        self.next = start + (self.here >= self.search.drains)
+        if self.next > start:
+            self.here = 0
+
+    def _balance(self, cluster: int) -> None:
+        """Let the two halves of a column that nothing follows begin together."""
+        index = self.open[cluster]
+        if index is not None:
+            other = self.placed[index].clusters[0]
+            if self.open[other] == index:
+                self._give(min(cluster, other, key=self.free.__getitem__), (self.free[cluster] + self.free[other]) // 2)
+
+    def _give(self, cluster: int, start: int) -> None:
+        """The cluster waits until ``start``: let it take that many blocks more of its half from the other."""
+        index = self.open[cluster]
+        self.open[cluster] = None
+        if index is None or self.free[cluster] >= start:
+            return
+        item = self.placed[index]
+        other = item.clusters[1 - item.clusters.index(cluster)]
+        if self.open[other] != index:
+            return
+        moved = min(start - self.free[cluster], self.free[other] - max(item.start, start) - 1)
+        if moved <= 0:
+            return
+        shape = self.search.shapes[item.job]
+        parts = tuple(part + (moved if c == cluster else -moved)
+                      for c, part in zip(item.clusters, item.parts, strict=True))
+        if shape.releases[-1] and not shape.fits(self.horizon - 1 - item.start, *parts):
+            return
+        self.placed[index] = Placed(item.job, item.start, item.clusters, parts)
+        self.free[other] -= moved
