@@ -182,13 +182,14 @@ def _manifest(artifact: SparseVit, config: HardwareConfig, steps: list[Step], pr
         entries.append({
             "index": index, "name": step.name, "tokens": step.tokens, "static": step.static,
             "columns": len(step.columns), "blocks": step.blocks, "slots": placed.slots,
-            "wait_slots": placed.waits, "lower_bound_slots": bound, "useful_macs": step.useful_macs,
-            "lower_bound_cycles": step_cycles_bound(bound, config.slot_rows(step.tokens, drops=False), streamed,
-                                                    len(step.columns)),
+            "wait_slots": placed.waits, "drain_wait_slots": placed.drain_waits,
+            "lower_bound_slots": bound, "useful_macs": step.useful_macs,
+            "lower_bound_cycles": step_cycles_bound(problem.blocks_bound(), config.slot_rows(step.tokens, drops=False),
+                                                    streamed, len(step.columns)),
             "expected_cycles": cycles.steps[index].cycles})
     totals = {key: sum(entry[key] for entry in entries)
-              for key in ("columns", "blocks", "slots", "wait_slots", "lower_bound_slots", "useful_macs",
-                          "lower_bound_cycles")}
+              for key in ("columns", "blocks", "slots", "wait_slots", "drain_wait_slots", "lower_bound_slots",
+                          "useful_macs", "lower_bound_cycles")}
     return {
         "model": artifact.model, "weights": artifact.weights, "artifact_hash": artifact.content_hash(),
         "config_hash": config.config_hash(), "tokens": artifact.tokens, "width": artifact.width,

@@ -86,7 +86,8 @@ def _parse(text: str) -> dict:
 def _rebuild(path: Path, meta: dict, tensors: dict[str, np.ndarray]) -> Program:
     try:
         manifest = meta["manifest"]
-        placements = tuple(Schedule(*(tensors[f"{index}.{part}"] for part in PARTS), waits=entry["wait_slots"])
+        placements = tuple(Schedule(*(tensors[f"{index}.{part}"] for part in PARTS), waits=entry["wait_slots"],
+                                    drain_waits=entry["drain_wait_slots"])
                            for index, entry in enumerate(manifest["steps"]))
         return Program(tensors["stream"], HardwareConfig.from_dict(meta["config"]), manifest, placements)
     except (KeyError, TypeError, ConfigError) as error:

@@ -29,6 +29,8 @@ from flows.compile.split_sequence import Shape, split_sequences
 
 SEQUENCE_TRIES = 160
 BANKING_TRIES = 6
+NEAR = 1.005
+"""Slots over bound that are good enough without dividing columns."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,11 @@ class Problem:
         return tuple(sorted(source // per_slot if per_slot else 0 for source in job.sources))
 
     def lower_bound(self) -> int:
-        """Fewest slots of any schedule, see :mod:`flows.compile.lower_bound`."""
+        """Fewest slots of any schedule, waits included; all columns have to end after ``first_drain``."""
+        return max(self.blocks_bound(), self.first_drain + -(-len(self.jobs) // self.drains) if self.first_drain else 0)
+
+    def blocks_bound(self) -> int:
+        """Fewest slots of any schedule if no drain has to wait, see :mod:`flows.compile.lower_bound`."""
         if self.split and self.clusters > 1:
             return split_bound([self.releases(job) for job in self.jobs], self.clusters, self.drains)
         delays = [start_delay(job.sources, self.columns_per_slot) for job in self.jobs]
@@ -85,6 +91,7 @@ class Schedule:
     merge : int32 ``(slots,)``, cluster that has the other half of that column, -1 for none
     waits : slots in which every cluster would wait for source columns; they are left out of the arrays, because the
         hardware waits by itself
+    drain_waits : slots that the first column to end waits until it may
     """
 
     job: np.ndarray
@@ -92,6 +99,7 @@ class Schedule:
     drain: np.ndarray
     merge: np.ndarray
     waits: int = 0
+    drain_waits: int = 0
 
     @property
     def slots(self) -> int:
@@ -101,7 +109,7 @@ class Schedule:
     @property
     def length(self) -> int:
         """Slots with work and waits: what the lower bound bounds."""
-        return self.slots + self.waits
+        return self.slots + self.waits + self.drain_waits
 
 
 @lru_cache(maxsize=512)
@@ -118,9 +126,8 @@ def schedule(problem: Problem) -> Schedule:
         if source is None:
             continue
         found = _lay_out(source, runs, problem)
-        cost = planned + found.length - len(source)
-        if best is None or cost < best_cost:
-            best, best_cost = found, cost
+        if best is None or found.length < best_cost:
+            best, best_cost = found, found.length
     assert best is not None
     return best
 
@@ -131,10 +138,10 @@ def _sequences(problem: Problem, bound: int) -> list[tuple[int, list[Run]]]:
     A sequence without halves is always among them: it can be laid out whatever the banks are.
     """
     whole = _whole_sequences(problem, bound)
-    if not problem.split or problem.clusters == 1 or whole[0][0] <= bound:
+    if not problem.split or problem.clusters == 1 or whole[0][0] <= NEAR * bound:
         return whole
     shapes = [Shape(len(job.sources), problem.releases(job), _divisible(job, problem.banks)) for job in problem.jobs]
-    halved = split_sequences(shapes, problem.clusters, problem.drains, bound, problem.first_drain, BANKING_TRIES, 1)
+    halved = split_sequences(shapes, problem.clusters, problem.drains, bound, problem.first_drain, 2, 1)
     return sorted([*whole[:-1], *halved], key=lambda item: item[0])[:BANKING_TRIES] + whole[-1:]
 
 
@@ -182,4 +189,6 @@ def _lay_out(source: list[list[int]], runs: list[Run], problem: Problem) -> Sche
                          [sources[c] if c in here else -1 for c in range(problem.clusters)],
                          drains[0] if drains else -1, drains[1] if len(drains) > 1 else -1))
             waiting = [c for c in waiting if c not in here]
-    return Schedule(*(np.array(part, np.int32) for part in zip(*rows, strict=True)), waits=waits)
+    first = next(slot for slot, row in enumerate(rows) if row[2] >= 0) + waits
+    return Schedule(*(np.array(part, np.int32) for part in zip(*rows, strict=True)), waits=waits,
+                    drain_waits=max(0, problem.first_drain - first))

@@ -17,13 +17,20 @@ from dataclasses import dataclass
 
 from flows.compile.sequence import Run
 
-DECISIONS = 8_000
-"""Columns placed in all constructions together; more only while the best sequence is far from the bound."""
-MOST_DECISIONS = 160_000
-FAR, FAR_IF_FEW = 1.025, 1.045
-"""Slots over bound from which more is tried; with fewer than two columns per cluster the bound cannot always be met."""
+NEAR, FAR = 1.01, 1.025
+DECISIONS, MORE_DECISIONS, MOST_DECISIONS = 2_000, 6_000, 16_000
+"""Columns placed in all constructions together: until the slots are near the bound, not far from it, or anyway."""
+FAR_IF_FEW, MOST_IF_FEW = 1.05, 160_000
+"""With fewer than two columns per cluster the bound cannot always be met, and constructions are short."""
+SHORT = 20
+"""Slots of a step in which one slot is more than that."""
 RESTART = 50
 """Constructions without improvement after which the search starts anew."""
+GREED, NOISE, PATIENCE, PAIRING = (0.1, 0.3, 1.0), (0.1, 0.5, 2.0, 6.0), (0.0, 0.2, 0.5), (-2.0, 0.0, 2.0)
+"""Weights of a construction, drawn at random: of a column's length, of chance, of waiting for or taking away a cluster,
+and of a cluster that becomes free together with another one."""
+CHOICES = 10
+"""Kinds of columns that are looked at."""
 
 
 @dataclass(frozen=True)
@@ -136,14 +143,16 @@ class _Search:
     def run(self, horizon: int, wanted: int) -> list[tuple[int, list[Run]]]:
         found: dict[int, list[list[Placed]]] = {}
         columns = len(self.shapes)
-        least, most = (max(decisions // columns, 30) for decisions in (DECISIONS, MOST_DECISIONS))
-        far = horizon * (FAR if columns >= 2 * self.clusters else FAR_IF_FEW)
+        few = columns < 2 * self.clusters and horizon >= SHORT
+        far = horizon * (FAR_IF_FEW if few else FAR)
+        least, more, most = (max(decisions // columns, 20)
+                             for decisions in (DECISIONS, MORE_DECISIONS, MOST_IF_FEW if few else MOST_DECISIONS))
         good, stuck = 0, 0
         target, best = horizon, 0
         current: list[Placed] = []
         excess = 0
         for turn in range(most):
-            if turn >= least and best <= far:
+            if turn >= more and best <= far or turn >= least and best <= horizon * NEAR:
                 break
             keep = current[:self.rng.randrange(len(current) - len(self.first) or 1)] if current else []
             placed, length, over = _Construction(self, target, keep).finish()
@@ -208,11 +217,10 @@ class _Construction:
         for item in keep:
             self._take_out(search.keys[item.job], item.job)
             self._place(item.job, item.start, item.clusters, item.parts)
-        self.greed = self.rng.choice((0.5, 1.0, 2.0))
-        self.noise = self.rng.choice((0.1, 0.5, 1.0, 3.0))
-        self.width = self.rng.choice((2, 4, 8))
-        self.patience = self.rng.choice((0.0, 0.2, 0.5))
-        self.pairing = self.rng.choice((-2.0, 0.0, 2.0) if self.count < 2 * search.clusters else (0.0, 2.0, 4.0))
+        self.greed = self.rng.choice(GREED)
+        self.noise = self.rng.choice(NOISE)
+        self.patience = self.rng.choice(PATIENCE)
+        self.pairing = self.rng.choice(PAIRING)
         # Columns that can start early are kept for the first slots of the step, which are the last ones here.
         self.lateness = self.rng.choice((0.5, 1.0, 2.0, 4.0)) if search.late else 0.0
         self.order = sorted(self.rest, key=self._rank)
@@ -323,9 +331,9 @@ class _Construction:
 
     def _some_keys(self) -> list[tuple[int, int]]:
         order = self.order
-        if len(order) <= 5:
+        if len(order) <= CHOICES:
             return order
-        return [order[-1], order[-2], *self.rng.sample(order[:-2], min(self.width, len(order) - 2))]
+        return [*order[-2:], *self.rng.sample(order[:-2], CHOICES - 2)]
 
     def _parts(self, key: tuple[int, int], start: int, idle: list[int]) -> list[tuple[int, ...]]:
         """Ways to put a column on one cluster or two."""

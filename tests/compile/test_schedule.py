@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.compile.lower_bound import slots_bound, start_delay, step_cycles_bound
+from flows.compile import split_sequence
+from flows.compile.lower_bound import earliest_end, slots_bound, split_bound, start_delay, step_cycles_bound
 from flows.compile.schedule import Job, Problem, Schedule, schedule
 from flows.compile.sequence import sequence
 
@@ -28,6 +29,7 @@ def random_jobs(columns: int, sources: int, keep: float, seed: int) -> tuple[Job
 def check_legal(problem: Problem, placed: Schedule) -> None:
     """All rules, from the definition."""
     open_job = [-1] * problem.clusters
+    ended: set[int] = set()
     rest = [set(job.sources) for job in problem.jobs]
     for slot in range(placed.slots):
         jobs, sources = placed.job[slot], placed.source[slot]
@@ -37,36 +39,57 @@ def check_legal(problem: Problem, placed: Schedule) -> None:
         assert len({source % problem.banks for source in distinct}) == len(distinct), "bank conflict"
         if problem.columns_per_slot:
             assert max(distinct) // problem.columns_per_slot <= slot + placed.waits, "source column is not there yet"
+        drain, merge = int(placed.drain[slot]), int(placed.merge[slot])
+        assert merge < 0 or (problem.split and merge != drain >= 0 and jobs[drain] == jobs[merge] >= 0)
+        ending = {c for c in (drain, merge) if c >= 0}
         for c in range(problem.clusters):
             if jobs[c] < 0:
                 assert sources[c] == -1
                 continue
             assert open_job[c] in (-1, jobs[c]), "column interrupted"
-            rest[jobs[c]].remove(int(sources[c]))
-            done = not rest[jobs[c]]
-            assert done == (placed.drain[slot] == c), "drains exactly with the last block"
-            if done and problem.jobs[jobs[c]].last is not None:
-                assert sources[c] == problem.jobs[jobs[c]].last
-            open_job[c] = -1 if done else int(jobs[c])
-    assert not any(rest)
+            assert jobs[c] not in ended, "a column goes on after its end"
+            rest[jobs[c]].remove(int(sources[c]))  # raises when a block is done twice
+            open_job[c] = -1 if c in ending else int(jobs[c])
+        if drain >= 0:
+            assert jobs[drain] >= 0, "an idle cluster drains"
+            job = int(jobs[drain])
+            assert not rest[job] and job not in open_job, "drains exactly with the last blocks of all clusters"
+            ended.add(job)
+            if problem.jobs[job].last is not None:
+                assert merge < 0 and sources[drain] == problem.jobs[job].last
+    assert not any(rest) and len(ended) == len(problem.jobs)
+    assert all(job < 0 for job in open_job)
     assert placed.length >= problem.lower_bound()
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.fixture(name="little_effort", scope="module")
+def fixture_little_effort() -> Iterator[None]:
+    """Legal schedules need no good ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(split_sequence, "MOST_IF_FEW", 1000)
+        patch.setattr(split_sequence, "MOST_DECISIONS", 1000)
+        patch.setattr(split_sequence, "MORE_DECISIONS", 1000)
+        yield
+    schedule.cache_clear()
+
+
+@pytest.mark.usefixtures("little_effort")
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_schedules_are_legal(data: st.DataObject) -> None:
-    """Any mask, any hardware."""
+    """Any mask, any hardware, with and without columns on two clusters."""
     sources = data.draw(st.integers(1, 40))
     masks = data.draw(st.lists(st.sets(st.integers(0, sources - 1), min_size=1), min_size=1, max_size=40))
     pinned = data.draw(st.booleans())
     jobs = tuple(Job(tuple(sorted(mask)), min(mask) if pinned else None) for mask in masks)
     problem = Problem(jobs, data.draw(st.integers(1, 16)), data.draw(st.sampled_from((2, 4, 8, 16))), 1,
-                      data.draw(st.sampled_from((0, 0, 1, 2))) if not pinned else 0, data.draw(st.integers(0, 12)))
+                      data.draw(st.sampled_from((0, 0, 1, 2))) if not pinned else 0, data.draw(st.integers(0, 12)),
+                      data.draw(st.booleans()))
     placed = schedule(problem)
     check_legal(problem, placed)
     schedule.cache_clear()
     again = schedule(problem)
-    assert all(np.array_equal(getattr(placed, part), getattr(again, part)) for part in ("job", "source", "drain"))
+    assert all(np.array_equal(getattr(placed, part), getattr(again, part)) for part in ("job", "source", "drain", "merge"))
 
 
 LAYERS = {"qkv": (3, 1, 1), "proj": (1, 1, 0), "fc1": (4, 1, 1), "fc2": (1, 4, 0)}
@@ -106,7 +129,7 @@ def test_first_drain_is_late_where_it_must_wait() -> None:
     jobs = random_jobs(12, 12, 0.5, 3)
     early, late = schedule(Problem(jobs, 4, 8)), schedule(Problem(jobs, 4, 8, first_drain=7))
     first = [int(np.flatnonzero(placed.drain >= 0)[0]) for placed in (early, late)]
-    assert late.length <= early.length + 1
+    assert late.slots <= early.slots + 1 and late.drain_waits == max(0, 7 - first[1])
     assert first[1] >= min(7, first[0])
 
 
@@ -138,6 +161,71 @@ def test_bound_against_brute_force(seed: int) -> None:
     assert slots_bound(lengths, delays, clusters) <= best
     runs = [sequence(lengths, delays, clusters, 1, attempt) for attempt in range(40)]
     assert min(max(run.finish for run in found) + 1 for found in runs) == best
+
+
+def split_brute_force(releases: Sequence[Sequence[int]], clusters: int) -> int:
+    """Fewest slots with columns on one cluster or two, without banks: every choice in every slot, by deepening."""
+    def fits(slots: int) -> bool:
+        seen: set[tuple] = set()
+
+        def go(slot: int, rest: tuple[tuple[int, ...] | None, ...], held: tuple[tuple[int, int], ...]) -> bool:
+            # held: columns under way and their clusters, 1 or 2 (a second one may join while another is free)
+            if all(column is None for column in rest):
+                return True
+            if slot == slots or (slot, rest, held) in seen:
+                return False
+            seen.add((slot, rest, held))
+            waiting = [j for j, column in enumerate(rest) if column is not None and j not in dict(held)]
+            for counts in itertools.product((0, 1, 2), repeat=len(waiting)):
+                for joins in itertools.product((0, 1), repeat=len(held)):
+                    now = [(j, n + more) for (j, n), more in zip(held, joins, strict=True)]
+                    now += [(j, n) for j, n in zip(waiting, counts, strict=True) if n]
+                    if any(n > 2 for _, n in now) or sum(n for _, n in now) > clusters:
+                        continue
+                    for blocks in itertools.product(*(range(n + 1) for _, n in now)):
+                        left = list(rest)
+                        done = []
+                        for (j, n), count in zip(now, blocks, strict=True):
+                            column = left[j]
+                            assert column is not None
+                            if count > len(column) or any(release > slot for release in column[:count]):
+                                break
+                            left[j] = column[count:]
+                            if not left[j] and count == n:
+                                done.append(j)
+                        else:
+                            if any(left[j] == () and j not in done for j, _ in now) or len(done) > 1:
+                                continue
+                            for j in done:
+                                left[j] = None
+                            if go(slot + 1, tuple(left), tuple(sorted((j, n) for j, n in now if j not in done))):
+                                return True
+            return False
+        return go(0, tuple(tuple(sorted(column)) for column in releases), ())
+    return next(slots for slots in itertools.count(1) if fits(slots))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_split_bound_against_brute_force(seed: int) -> None:
+    """The bound never exceeds the optimum, and schedules of small steps reach it nearly always."""
+    rng = random.Random(seed)
+    clusters, per_slot = rng.randint(2, 4), seed % 3
+    masks = [sorted(rng.sample(range(4), rng.randint(1, 4))) for _ in range(rng.randint(1, 3))]
+    problem = Problem(tuple(Job(tuple(mask)) for mask in masks), clusters, 4, 1, per_slot, 0, True)
+    best = split_brute_force([problem.releases(job) for job in problem.jobs], clusters)
+    assert problem.lower_bound() <= best <= schedule(problem).length <= best + (per_slot > 0)
+
+
+def test_split_bounds_by_hand() -> None:
+    """Each argument of the bound with divided columns on its own."""
+    assert split_bound([[0] * 12] * 12, 4) == 37               # 144 blocks, two clusters end a slot early
+    assert split_bound([[0]] * 10, 16) == 10                   # one drain a slot
+    assert split_bound([[0] * 50, [0]], 4) == 25               # longest column on two clusters
+    assert split_bound([[0] * 50], 1) == 50
+    assert split_bound([[6] * 4], 2) == 8                      # source columns come late
+    assert split_bound([list(range(12))] * 36, 8) == 59        # eight first columns drain one after the other
+    assert split_bound([], 4) == 0
+    assert earliest_end((0, 1, 2, 3)) == 4 and earliest_end((0, 0, 0, 0)) == 2 and earliest_end((0, 0, 5)) == 6
 
 
 def test_bounds_by_hand() -> None:
