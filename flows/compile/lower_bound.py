@@ -21,6 +21,9 @@ When columns may be divided between two clusters (:func:`split_bound`), whose ha
     To these idle slots come those before: a cluster is busy with its first column until that drains. The first columns
     of the clusters are different ones, or shared by two, and drain in different slots, none earlier than its source
     columns allow; what these slots offer beyond the blocks of that many longest columns is lost.
+*halves*
+    Columns longer than the step have two parts. Where there are more parts than clusters, some columns have to leave
+    a cluster to another one, which has to come early enough, in different slots.
 *sources*
     Until slot ``t``, only blocks whose source columns exist by then can have been done.
 *drains*
@@ -86,7 +89,33 @@ def split_bound(releases: Sequence[Sequence[int]], clusters: int, drains: int = 
     losses = _start_losses(ends, lengths, clusters)
     work = min(ceil_div(sum(lengths) + loss + sum(i // (2 * drains) for i in range(used)), used)
                for used, loss in losses.items())
-    return max(_drain_bound(ends, drains), work, _release_bound(releases, max(losses)))
+    bound = max(_drain_bound(ends, drains), work, _release_bound(releases, max(losses)))
+    while not _halves_fit(lengths, bound, clusters, drains):
+        bound += 1
+    return bound
+
+
+def _halves_fit(lengths: Sequence[int], slots: int, clusters: int, drains: int) -> bool:
+    """Whether there are enough columns that leave a cluster to another column early enough.
+
+    Columns longer than ``slots`` have two parts, the others one at least; all parts but the first to end on each
+    cluster precede another one, counted backwards from the end of the step.
+    """
+    parts = len(lengths) + sum(length > slots for length in lengths)
+    latest = slots - ceil_div(min(lengths), 2)  # start of the last column, backwards
+    # A column that starts at r leaves a cluster to the next one at x <= latest; the other works until y <= slots, and
+    # both together do its blocks, x + y - 2 r; it leaves both when x and y are early enough.
+    one = [(latest + slots - length) // 2 for length in lengths]
+    both = [(2 * latest - length) // 2 for length in lengths]
+    return parts - clusters <= _different_starts(one, drains) + _different_starts(both, drains)
+
+
+def _different_starts(latest: Sequence[int], drains: int) -> int:
+    """Most columns that can start not later than each may, ``drains`` in a slot."""
+    count = 0
+    for last in sorted(latest):
+        count += count // drains <= last
+    return count
 
 
 def _start_losses(ends: Sequence[int], lengths: Sequence[int], clusters: int) -> dict[int, int]:

@@ -3,7 +3,8 @@
 Time runs backwards here, from the last slot of the step to its first. Seen so, a column *starts* in the slot in which
 it drains, on one cluster or on two, at most one column a slot, and each cluster must be used up to the same horizon:
 list scheduling on identical machines (Graham, 1969) of jobs that may be divided in two. Halves need not be equal, which
-is what fills the clusters evenly: when a cluster would wait for its next column, its half grows at the cost of the other.
+is what fills the clusters evenly: when a cluster would wait for its next column, its half grows at the cost of the
+other.
 
 Each construction is greedy with random choices; the search keeps the best, redoes the tail of it with other choices,
 and starts anew now and then (iterated greedy: Ruiz and Stützle, 2007).
@@ -18,18 +19,18 @@ from dataclasses import dataclass
 from flows.compile.sequence import Run
 
 NEAR, FAR = 1.01, 1.025
-DECISIONS, MORE_DECISIONS, MOST_DECISIONS = 2_000, 6_000, 16_000
+DECISIONS, MORE_DECISIONS, MOST_DECISIONS = 2_000, 6_000, 24_000
 """Columns placed in all constructions together: until the slots are near the bound, not far from it, or anyway."""
 FAR_IF_FEW, MOST_IF_FEW = 1.05, 160_000
 """With fewer than two columns per cluster the bound cannot always be met, and constructions are short."""
 SHORT = 20
 """Slots of a step in which one slot is more than that."""
-RESTART = 50
+RESTART = 20
 """Constructions without improvement after which the search starts anew."""
 GREED, NOISE, PATIENCE, PAIRING = (0.1, 0.3, 1.0), (0.1, 0.5, 2.0, 6.0), (0.0, 0.2, 0.5), (-2.0, 0.0, 2.0)
 """Weights of a construction, drawn at random: of a column's length, of chance, of waiting for or taking away a cluster,
 and of a cluster that becomes free together with another one."""
-CHOICES = 10
+CHOICES = 5
 """Kinds of columns that are looked at."""
 
 
@@ -152,7 +153,7 @@ class _Search:
         current: list[Placed] = []
         excess = 0
         for turn in range(most):
-            if turn >= more and best <= far or turn >= least and best <= horizon * NEAR:
+            if (turn >= more and best <= far) or (turn >= least and best <= horizon * NEAR):
                 break
             keep = current[:self.rng.randrange(len(current) - len(self.first) or 1)] if current else []
             placed, length, over = _Construction(self, target, keep).finish()
@@ -256,49 +257,57 @@ class _Construction:
             at += count
 
     def _step(self) -> None:
-        # A cluster that is full is not free, unless there is no other.
-        usable = [free for free, limit in zip(self.free, self.limit, strict=True) if free < limit] or self.free
-        start = max(self.next, min(usable))
-        while start in self.taken:
-            start += 1
-        few = self.count - len(self.placed) <= 2 * self.search.clusters
-        idle = []
-        if few and self.rng.random() < self.patience:
-            # Where few columns are left, it may pay to wait for another cluster, or to take one away from its half.
-            start = self._other_start(start)
-            if start in self.taken:
-                return
-            idle = [c for c in range(self.search.clusters) if self.free[c] > start and self._leaves(c, start)]
-            self.rng.shuffle(idle)
-        free = [c for c in range(self.search.clusters) if self.free[c] <= start and self.free[c] < self.limit[c]]
-        if not free:
-            free = [c for c in range(self.search.clusters) if self.free[c] <= start]
-        self.rng.shuffle(free)
-        free.sort(key=lambda c: self.open[c] is None)
-        idle = free + idle[:max(0, 2 - len(free))]
-        if not idle:
-            self.next = start + 1
+        """Put one more column somewhere, or go on to a later slot."""
+        start, clusters = self._start()
+        if not clusters:
+            self.next = max(self.next, start + 1)
             return
-        best, best_cost = None, 0.0
+        best: tuple[tuple[int, int], tuple[int, ...]] | None = None
+        best_cost = 0.0
         for key in self._some_keys():
-            for parts in self._parts(key, start, idle):
-                cost = self._cost(key, parts, start, idle) + self.noise * self.rng.random()
+            for parts in self._parts(key, start, clusters):
+                cost = self._cost(key, parts, start, clusters) + self.noise * self.rng.random()
                 if best is None or cost < best_cost:
                     best, best_cost = (key, parts), cost
         assert best is not None
         key, parts = best
-        for cluster in idle[:len(parts)]:
-            if self.free[cluster] > start:
-                if not self._leaves(cluster, start):
-                    return
-                self._leave(cluster, start)
-        if any(self.free[cluster] > start for cluster in idle[:len(parts)]):
+        clusters = clusters[:len(parts)]
+        for cluster in clusters:
+            if self.free[cluster] > start and self._leaves(cluster, start):
+                index = self.open[cluster]
+                assert index is not None
+                other = self._partner(cluster, index)
+                self._move(index, cluster, start - self.free[cluster])
+                self.open[cluster] = self.open[other] = None
+        if any(self.free[cluster] > start for cluster in clusters):
             return  # both halves of one column: what one leaves, the other has to do
         job = self.rest[key][-1]
         self._take_out(key, job)
         if key not in self.rest:
             self.order.remove(key)
-        self._place(job, start, tuple(idle[:len(parts)]), parts)
+        self._place(job, start, tuple(clusters), parts)
+
+    def _start(self) -> tuple[int, list[int]]:
+        """A slot in which a column may drain, and clusters for it: free ones first. None if it may not after all."""
+        # A cluster that is full is not free, unless there is no other.
+        usable = [free for free, limit in zip(self.free, self.limit, strict=True) if free < limit] or self.free
+        start = max(self.next, min(usable))
+        while start in self.taken:
+            start += 1
+        leaving: list[int] = []
+        few = self.count - len(self.placed) <= 2 * self.search.clusters
+        if few and self.rng.random() < self.patience:
+            # Where few columns are left, it may pay to wait for another cluster, or to take one away from its half.
+            start = self._other_start(start)
+            if start in self.taken:
+                return self.next - 1, []
+            leaving = [c for c in range(self.search.clusters) if self.free[c] > start and self._leaves(c, start)]
+            self.rng.shuffle(leaving)
+        free = [c for c in range(self.search.clusters) if self.free[c] <= start]
+        free = [c for c in free if self.free[c] < self.limit[c]] or free
+        self.rng.shuffle(free)
+        free.sort(key=lambda c: self.open[c] is None)
+        return start, free + leaving[:max(0, 2 - len(free))]
 
     def _other_start(self, start: int) -> int:
         """A later start when another cluster is free, or an earlier one that takes clusters from their halves."""
@@ -312,22 +321,9 @@ class _Construction:
         index = self.open[cluster]
         if index is None:
             return False
-        item = self.placed[index]
-        other = item.clusters[1 - item.clusters.index(cluster)]
-        return self.open[other] == index and start > item.start and \
+        other = self._partner(cluster, index)
+        return self.open[other] == index and start > self.placed[index].start and \
             self.free[other] + self.free[cluster] - start <= self.limit[other]
-
-    def _leave(self, cluster: int, start: int) -> None:
-        index = self.open[cluster]
-        assert index is not None
-        item = self.placed[index]
-        other = item.clusters[1 - item.clusters.index(cluster)]
-        moved = self.free[cluster] - start
-        parts = tuple(part + (-moved if c == cluster else moved)
-                      for c, part in zip(item.clusters, item.parts, strict=True))
-        self.placed[index] = Placed(item.job, item.start, item.clusters, parts)
-        self.free[cluster], self.free[other] = start, self.free[other] + moved
-        self.open[cluster] = self.open[other] = None
 
     def _some_keys(self) -> list[tuple[int, int]]:
         order = self.order
@@ -376,7 +372,7 @@ class _Construction:
 
     def _place(self, job: int, start: int, clusters: tuple[int, ...], parts: tuple[int, ...]) -> None:
         for cluster in clusters:
-            self._give(cluster, start)
+            self._give(cluster, start, start + 1)
         index = len(self.placed)
         self.placed.append(Placed(job, start, clusters, parts))
         for cluster, part in zip(clusters, parts, strict=True):
@@ -389,30 +385,47 @@ class _Construction:
             self.here = 0
 
     def _balance(self, cluster: int) -> None:
-        """Let the two halves of a column that nothing follows begin together."""
+        """Let the two halves of a column that nothing follows fill their clusters alike."""
         index = self.open[cluster]
-        if index is not None:
-            other = self.placed[index].clusters[0]
-            if self.open[other] == index:
-                self._give(min(cluster, other, key=self.free.__getitem__), (self.free[cluster] + self.free[other]) // 2)
+        if index is None:
+            return
+        other = self._partner(cluster, index)
+        if self.open[other] == index:
+            early, late = sorted((cluster, other), key=lambda c: self.free[c] - self.limit[c])
+            over = self.free[early] - self.limit[early] + self.free[late] - self.limit[late]
+            self._give(early, self.limit[early] + over // 2, self.placed[index].start + 1)
 
-    def _give(self, cluster: int, start: int) -> None:
-        """The cluster waits until ``start``: let it take that many blocks more of its half from the other."""
+    def _partner(self, cluster: int, index: int) -> int:
+        """The cluster that has the other half."""
+        clusters = self.placed[index].clusters
+        return clusters[1 - clusters.index(cluster)]
+
+    def _move(self, index: int, cluster: int, blocks: int) -> None:
+        """Move blocks of a column to a cluster from the one that has its other half."""
+        item = self.placed[index]
+        other = self._partner(cluster, index)
+        parts = tuple(part + (blocks if c == cluster else -blocks)
+                      for c, part in zip(item.clusters, item.parts, strict=True))
+        self.placed[index] = Placed(item.job, item.start, item.clusters, parts)
+        self.free[cluster] += blocks
+        self.free[other] -= blocks
+
+    def _give(self, cluster: int, start: int, least: int) -> None:
+        """The cluster waits until ``start``: let it take that many blocks more of its half from the other.
+
+        The other one does not become free before ``least``, as it is too late to use it then.
+        """
         index = self.open[cluster]
         self.open[cluster] = None
         if index is None or self.free[cluster] >= start:
             return
-        item = self.placed[index]
-        other = item.clusters[1 - item.clusters.index(cluster)]
+        item, other = self.placed[index], self._partner(cluster, index)
         if self.open[other] != index:
             return
-        moved = min(start - self.free[cluster], self.free[other] - max(item.start, start) - 1)
+        moved = min(start - self.free[cluster], self.free[other] - least)
         if moved <= 0:
             return
-        shape = self.search.shapes[item.job]
-        parts = tuple(part + (moved if c == cluster else -moved)
-                      for c, part in zip(item.clusters, item.parts, strict=True))
-        if shape.releases[-1] and not shape.fits(self.horizon - 1 - item.start, *parts):
-            return
-        self.placed[index] = Placed(item.job, item.start, item.clusters, parts)
-        self.free[other] -= moved
+        self._move(index, cluster, moved)
+        finish = self.horizon - 1 - item.start
+        if self.search.late and not self.search.shapes[item.job].fits(finish, *self.placed[index].parts):
+            self._move(index, cluster, -moved)

@@ -224,6 +224,7 @@ def test_split_bounds_by_hand() -> None:
     assert split_bound([[0] * 50], 1) == 50
     assert split_bound([[6] * 4], 2) == 8                      # source columns come late
     assert split_bound([list(range(12))] * 36, 8) == 59        # eight first columns drain one after the other
+    assert split_bound([[0] * 48] * 12, 16) == 43              # seven columns cannot set eight clusters free in time
     assert split_bound([], 4) == 0
     assert earliest_end((0, 1, 2, 3)) == 4 and earliest_end((0, 0, 0, 0)) == 2 and earliest_end((0, 0, 5)) == 6
 
