@@ -87,9 +87,11 @@ def split_bound(releases: Sequence[Sequence[int]], clusters: int, drains: int = 
     ends = [earliest_end(column) for column in releases]
     lengths = [len(column) for column in releases]
     losses = _start_losses(ends, lengths, clusters)
-    work = min(ceil_div(sum(lengths) + loss + sum(i // (2 * drains) for i in range(used)), used)
-               for used, loss in losses.items())
-    bound = max(_drain_bound(ends, drains), work, _release_bound(releases, max(losses)))
+    bound = max(_drain_bound(ends, drains), _release_bound(releases, max(losses)))
+    tails = {used: sum(i // (2 * drains) for i in range(used)) for used in losses}
+    bound = max(bound, min(ceil_div(sum(lengths) + loss + tails[used], used) for used, loss in losses.items()))
+    waits = {used: _wait_loss(releases, ends, used, bound - used // (2 * drains)) for used in losses}
+    bound = max(bound, min(ceil_div(sum(lengths) + wait + tails[used], used) for used, wait in waits.items()))
     while not _halves_fit(lengths, bound, clusters, drains):
         bound += 1
     return bound
@@ -137,6 +139,21 @@ def _start_losses(ends: Sequence[int], lengths: Sequence[int], clusters: int) ->
         if used:
             found[used] = max(0, min(loss, found.get(used, loss)))
     return found
+
+
+def _wait_loss(releases: Sequence[Sequence[int]], ends: Sequence[int], used: int, before: int) -> int:
+    """Slots of ``used`` clusters that are idle until a slot earlier than ``before``, for the worst such slot.
+
+    A column that has been begun has drained, if it can have by then, or occupies a cluster; and of its blocks only
+    those are done whose source columns exist.
+    """
+    loss = 0
+    for slots in range(1, min(before, max(column[-1] for column in map(sorted, releases)) + 1) + 1):
+        done = sum(len(column) for column, end in zip(releases, ends, strict=True) if end <= slots)
+        under_way = sorted((sum(release < slots for release in column)
+                            for column, end in zip(releases, ends, strict=True) if end > slots), reverse=True)
+        loss = max(loss, used * slots - done - sum(under_way[:used]))
+    return loss
 
 
 def _release_bound(releases: Sequence[Sequence[int]], clusters: int) -> int:

@@ -16,11 +16,14 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from flows.compile.lower_bound import earliest_end
 from flows.compile.sequence import Run
 
 NEAR, FAR = 1.01, 1.025
-DECISIONS, MORE_DECISIONS, MOST_DECISIONS = 2_000, 6_000, 24_000
+DECISIONS, MORE_DECISIONS, MOST_DECISIONS = 2_000, 6_000, 16_000
 """Columns placed in all constructions together: until the slots are near the bound, not far from it, or anyway."""
+CONSTRUCTIONS = 600
+"""Sequences in the last case if that is more."""
 FAR_IF_FEW, MOST_IF_FEW = 1.05, 160_000
 """With fewer than two columns per cluster the bound cannot always be met, and constructions are short."""
 SHORT = 20
@@ -30,6 +33,8 @@ RESTART = 20
 GREED, NOISE, PATIENCE, PAIRING = (0.1, 0.3, 1.0), (0.1, 0.5, 2.0, 6.0), (0.0, 0.2, 0.5), (-2.0, 0.0, 2.0)
 """Weights of a construction, drawn at random: of a column's length, of chance, of waiting for or taking away a cluster,
 and of a cluster that becomes free together with another one."""
+LATE = (0.0, 0.8)
+"""Shares of the slots in which source columns appear, before which no first column ends."""
 CHOICES = 5
 """Kinds of columns that are looked at."""
 
@@ -99,18 +104,24 @@ def split_sequences(shapes: Sequence[Shape], clusters: int, drains: int, horizon
     return search.run(horizon, wanted)
 
 
-def first_columns(shapes: Sequence[Shape], clusters: int) -> list[tuple[int, int, int]]:
+def first_columns(shapes: Sequence[Shape], clusters: int, share: float) -> list[tuple[int, int, int]]:
     """Columns for all clusters to begin with that lose fewest slots before they drain, no two of them together.
 
-    Dynamic programming over columns in the order of their earliest ends.
+    Dynamic programming over columns in the order of their earliest ends. Columns that end before a share of the source
+    columns has appeared are left out, as others would wait behind them; and all, if two clusters are faster than one on
+    most columns: then source columns do not come late.
 
     Returns
     -------
     list of (column, slots until it has ended, clusters that share it), earliest end first; empty if there is no way
     """
-    ends = [(shape.delay + shape.length, job, 1) for job, shape in enumerate(shapes)]
-    ends += [(max(release + -(-(shape.length - turn) // 2) for turn, release in enumerate(shape.releases)), job, 2)
-             for job, shape in enumerate(shapes) if shape.divisible]
+    alone = [shape.delay + shape.length for shape in shapes]
+    shared = [earliest_end(shape.releases) for shape in shapes]
+    if sum(one == two for one, two in zip(alone, shared, strict=True)) < len(shapes) / 2:
+        return []
+    least_end = share * max(shape.releases[-1] + 1 for shape in shapes)
+    ends = [(end, job, 1) for job, end in enumerate(alone) if end >= least_end]
+    ends += [(end, job, 2) for job, end in enumerate(shared) if end >= least_end and shapes[job].divisible]
     least: dict[tuple[int, int], tuple[int, tuple[tuple[int, int, int], ...]]] = {(0, 0): (0, ())}
     for end, job, count in sorted(ends):
         for (used, last), (loss, chosen) in list(least.items()):
@@ -132,23 +143,25 @@ class _Search:
         self.work = sum(shape.length for shape in shapes)
         self.late = any(shape.releases[-1] for shape in shapes)
         self.keys = [(shape.length, shape.delay) for shape in shapes]
-        self.first = first_columns(shapes, clusters) if self.late and len(shapes) >= 2 * clusters else []
-        """Columns that begin the step, with their ends in slots: the last ones here."""
-        self.begin = [0] * clusters
-        """Slots that these take of each cluster."""
-        at = 0
-        for _, end, count in self.first:
-            self.begin[at:at + count] = [end] * count
-            at += count
+        self.firsts: list[list[tuple[int, int, int]]] = [[]]
+        if self.late and len(shapes) >= 2 * clusters:
+            self.firsts += [first for share in LATE if (first := first_columns(shapes, clusters, share))]
+        self.begin_with(0)
+
+    def begin_with(self, turn: int) -> None:
+        """Choose the columns that begin the step, the last ones here, and the slots they take of each cluster."""
+        self.first = self.firsts[turn % len(self.firsts)]
+        self.begin = [end for _, end, count in self.first for _ in range(count)]
+        self.begin += [0] * (self.clusters - len(self.begin))
 
     def run(self, horizon: int, wanted: int) -> list[tuple[int, list[Run]]]:
         found: dict[int, list[list[Placed]]] = {}
         columns = len(self.shapes)
         few = columns < 2 * self.clusters and horizon >= SHORT
         far = horizon * (FAR_IF_FEW if few else FAR)
-        least, more, most = (max(decisions // columns, 20)
-                             for decisions in (DECISIONS, MORE_DECISIONS, MOST_IF_FEW if few else MOST_DECISIONS))
-        good, stuck = 0, 0
+        least, more = max(DECISIONS // columns, 20), max(MORE_DECISIONS // columns, 60)
+        most = max((MOST_IF_FEW if few else MOST_DECISIONS) // columns, CONSTRUCTIONS)
+        good, stuck, restarts = 0, 0, 0
         target, best = horizon, 0
         current: list[Placed] = []
         excess = 0
@@ -171,7 +184,8 @@ class _Search:
             else:
                 stuck += 1
             if stuck >= RESTART:
-                current, stuck = [], 0
+                current, stuck, restarts = [], 0, restarts + 1
+                self.begin_with(restarts)
         result = []
         for cost in sorted(found):
             for placed in found[cost]:

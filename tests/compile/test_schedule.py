@@ -69,6 +69,7 @@ def fixture_little_effort() -> Iterator[None]:
         patch.setattr(split_sequence, "MOST_IF_FEW", 1000)
         patch.setattr(split_sequence, "MOST_DECISIONS", 1000)
         patch.setattr(split_sequence, "MORE_DECISIONS", 1000)
+        patch.setattr(split_sequence, "CONSTRUCTIONS", 20)
         yield
     schedule.cache_clear()
 
