@@ -22,8 +22,8 @@ from rtl.softmax import Normalise, Reciprocal
 __all__ = ["Drain", "drain_cycles", "recip_layout"]
 
 CONTEXT_ACC_BITS = 26
-SELECT = 1
-"""Cycles from the clusters' outputs to the chosen column."""
+SELECT = 2
+"""Cycles from the clusters' outputs to the chosen column: both halves are chosen, then added."""
 TO_REQUANT = 1
 REGISTER = 1
 """Register behind the requantizer, in front of everything that follows."""
@@ -68,8 +68,9 @@ def drain_cycles(operand_cycles: int, exp_cycles: int, cluster_cycles: int,
 class Drain(wiring.Component):
     """One 16-lane post-processing pipeline.
 
-    Chosen accumulators pass the softmax division (context only), the requantizer, and then, by the step's ``post``, go
-    to memory as they are, through the GELU table, through score masking and row maximum, or into the residual stream.
+    The sums of a cluster, or of two clusters that share a column, pass the softmax division (context only), the
+    requantizer, and then, by the step's ``post``, go to memory as they are, through the GELU table, through score
+    masking and row maximum, or into the residual stream.
 
     Parameters
     ----------
@@ -163,25 +164,37 @@ class Drain(wiring.Component):
         ]
         return queue.info
 
-    def _choose(self, m: Module) -> tuple[Signal, Signal, data.View, Signal]:
-        """The draining cluster's accumulators."""
+    def _choose(self, m: Module) -> tuple[Signal, Signal, data.View, Value]:
+        """The draining cluster's sums, and those of the cluster that has the column's other half, if any."""
+        control = self.control
+        one, one_sum = self._cluster_sums(m, "one", control.drain_cluster, 1)
+        other, other_sum = self._cluster_sums(m, "other", control.merge_cluster, control.merge)
+        now = Signal(row_layout())
+        m.d.comb += [now.token.eq(control.token), now.start.eq(control.start), now.fused.eq(control.fused)]
+
         acc = Signal(32 * BLOCK, reset_less=True)
         row_sum = Signal(ROW_SUM_BITS, reset_less=True)
-        row = Signal(row_layout(), reset_less=True)
-        valid = Signal()
+        m.d.sync += row_sum.eq(one_sum + other_sum)
+        m.d.sync += [acc.word_select(lane, 32).eq(one.word_select(lane, 32) + other.word_select(lane, 32))
+                     for lane in range(BLOCK)]
+        row = data.View(row_layout(), delayed(m, now.as_value(), SELECT, "chosen_row"))
+        valid = delayed(m, self.valid & control.drain, SELECT, "chosen_valid", reset_less=False)
+        return acc, row_sum, row, valid
+
+    def _cluster_sums(self, m: Module, name: str, index: Value, wanted: Value | int) -> tuple[Signal, Signal]:
+        """Accumulators and row sum of one cluster, registered; 0 unless wanted."""
+        acc = Signal(32 * BLOCK, name=f"{name}_acc", reset_less=True)
+        row_sum = Signal(ROW_SUM_BITS, name=f"{name}_sum", reset_less=True)
         chosen: Value | int = 0
         chosen_sum: Value | int = 0
         for cluster in range(self.config.clusters):
-            hit = self.control.drain_cluster == cluster
+            hit = wanted & (index == cluster)
             chosen = chosen | Mux(hit, self.acc[cluster], 0)
             chosen_sum = chosen_sum | Mux(hit, self.row_sum[cluster], 0)
-        m.d.sync += [
-            acc.eq(chosen), row_sum.eq(chosen_sum), valid.eq(self.valid & self.control.drain),
-            row.token.eq(self.control.token), row.start.eq(self.control.start), row.fused.eq(self.control.fused),
-        ]
-        return acc, row_sum, row, valid
+        m.d.sync += [acc.eq(chosen), row_sum.eq(chosen_sum)]
+        return acc, row_sum
 
-    def _divide(self, m: Module, acc: Signal, row_sum: Signal, row: data.View, valid: Signal,
+    def _divide(self, m: Module, acc: Signal, row_sum: Signal, row: data.View, valid: Value,
                 info: data.View) -> tuple[data.View, Value, Value]:
         """Softmax division of context columns by the row sum."""
         m.submodules.reciprocal = reciprocal = Reciprocal()
@@ -209,7 +222,7 @@ class Drain(wiring.Component):
         context_row = delayed(m, row_delay.o, Normalise.LATENCY, "context_row")
         return normalise.o.payload, context_row, normalise.o.valid
 
-    def _requantize(self, m: Module, acc: Signal, row: data.View, valid: Signal, p: data.View, context_row: Value,
+    def _requantize(self, m: Module, acc: Signal, row: data.View, valid: Value, p: data.View, context_row: Value,
                     context_valid: Value, queue: ColumnQueue) -> tuple[data.View, data.View, Signal, data.View]:
         """Choose the path, take over the column's parameters with its first row, requantize."""
         context = self.step.post == Post.CONTEXT

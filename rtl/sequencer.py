@@ -19,7 +19,8 @@ def token_control_layout(clusters: int) -> data.StructLayout:
 
     ``token``: row, token ``row * groups + group``; ``start``: first row of the slot; ``fused``: the extra row after
     the last token that stands for the fused token; ``fresh`` and ``active``: one bit per cluster; ``drain``: this slot
-    finishes the column of cluster ``drain_cluster``; ``source`` and ``unsigned``: of the step, what is streamed.
+    finishes the column of cluster ``drain_cluster``; ``merge``: whose other half is in cluster ``merge_cluster``;
+    ``source`` and ``unsigned``: of the step, what is streamed.
     """
     return data.StructLayout({
         "token": 9,
@@ -27,6 +28,8 @@ def token_control_layout(clusters: int) -> data.StructLayout:
         "fused": 1,
         "drain": 1,
         "drain_cluster": 4,
+        "merge": 1,
+        "merge_cluster": 4,
         "fresh": clusters,
         "active": clusters,
         "source": Source,
@@ -252,7 +255,9 @@ class Sequencer(wiring.Component):
         opened = Signal(clusters)  # a column is under way
         fresh = Signal(clusters)
         closing = Signal(clusters)
-        m.d.comb += closing.eq(Mux(self.slot.payload.drain, 1 << self.slot.payload.drain_cluster, 0))
+        slot = self.slot.payload
+        halves = (1 << slot.drain_cluster) | Mux(slot.merge, 1 << slot.merge_cluster, 0)
+        m.d.comb += closing.eq(Mux(slot.drain, halves, 0))
         with m.If(self.take):
             m.d.sync += [fresh.eq(~opened), opened.eq((opened | active) & ~closing)]
         with m.If(self.clear):
@@ -271,6 +276,8 @@ class Sequencer(wiring.Component):
             self.control.fused.eq((self.current.drop != Drop.NONE) & (self._cycle == self._rows - 1)),
             self.control.drain.eq(taken.drain),
             self.control.drain_cluster.eq(taken.drain_cluster),
+            self.control.merge.eq(taken.merge),
+            self.control.merge_cluster.eq(taken.merge_cluster),
             self.control.fresh.eq(fresh),
             self.control.active.eq(Cat(taken.clusters[c].valid for c in range(clusters))),
             self.control.source.eq(self.current.source),

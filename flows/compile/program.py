@@ -90,7 +90,9 @@ def scheduling_problem(step: Step, config: HardwareConfig) -> Problem:
     return Problem(
         jobs=tuple(Job(column.sources, column.last) for column in step.columns), clusters=config.clusters,
         banks=config.banks, drains=config.drains, first_drain=first_drain,
-        columns_per_slot=config.rows_per_word if step.fields.get("image") else step.fields.get("norm", 0))
+        columns_per_slot=config.rows_per_word if step.fields.get("image") else step.fields.get("norm", 0),
+        # The drain needs both halves, so every key block has to exist.
+        split=step.static or step.linear is not None)
 
 
 def _finish_stream(chunks: list[np.ndarray], artifact: SparseVit, config: HardwareConfig) -> np.ndarray:
@@ -140,6 +142,8 @@ def _slot_header(config: HardwareConfig, step: Step, placed: Schedule, slot: int
         values |= {"drain": 1, "drain_cluster": drain, "dest": column.dest, "dest_column": column.dest_column,
                    "key_block": column.key_block, "local_head": column.local_head, "head": column.head,
                    "capture": int(column.capture)}
+        if placed.merge[slot] >= 0:
+            values |= {"merge": 1, "merge_cluster": int(placed.merge[slot])}
         values["stats_last"] = int(last and step.fields["post"] == Post.RESIDUAL)
     if step.fields.get("norm") or step.fields.get("image"):
         values["need_columns"] = int(placed.source[slot].max()) + 1
@@ -177,13 +181,14 @@ def _manifest(artifact: SparseVit, config: HardwareConfig, steps: list[Step], pr
         entries.append({
             "index": index, "name": step.name, "tokens": step.tokens, "static": step.static,
             "columns": len(step.columns), "blocks": step.blocks, "slots": placed.slots,
-            "wait_slots": placed.waits, "lower_bound_slots": bound, "useful_macs": step.useful_macs,
-            "lower_bound_cycles": step_cycles_bound(bound, config.slot_rows(step.tokens, drops=False), streamed,
-                                                    len(step.columns), config),
+            "wait_slots": placed.waits, "drain_wait_slots": placed.drain_waits,
+            "lower_bound_slots": bound, "useful_macs": step.useful_macs,
+            "lower_bound_cycles": step_cycles_bound(problem.blocks_bound(), config.slot_rows(step.tokens, drops=False),
+                                                    streamed, len(step.columns), config),
             "expected_cycles": cycles.steps[index].cycles})
     totals = {key: sum(entry[key] for entry in entries)
-              for key in ("columns", "blocks", "slots", "wait_slots", "lower_bound_slots", "useful_macs",
-                          "lower_bound_cycles")}
+              for key in ("columns", "blocks", "slots", "wait_slots", "drain_wait_slots", "lower_bound_slots",
+                          "useful_macs", "lower_bound_cycles")}
     return {
         "model": artifact.model, "weights": artifact.weights, "artifact_hash": artifact.content_hash(),
         "config_hash": config.config_hash(), "tokens": artifact.tokens, "width": artifact.width,

@@ -19,7 +19,7 @@ from flows.contracts.program import HELLO, MAGIC, VERSION, unpack
 
 FORMAT_VERSION = 1
 METADATA = "sievit_program"
-PARTS = ("job", "source", "drain")
+PARTS = ("job", "source", "drain", "merge")
 
 
 def save_program(program: Program, path: Path | str) -> None:
@@ -85,7 +85,8 @@ def _parse(text: str) -> dict:
 def _rebuild(path: Path, meta: dict, tensors: dict[str, np.ndarray]) -> Program:
     try:
         manifest = meta["manifest"]
-        placements = tuple(Schedule(*(tensors[f"{index}.{part}"] for part in PARTS), waits=entry["wait_slots"])
+        placements = tuple(Schedule(*(tensors[f"{index}.{part}"] for part in PARTS), waits=entry["wait_slots"],
+                                    drain_waits=entry["drain_wait_slots"])
                            for index, entry in enumerate(manifest["steps"]))
         return Program(tensors["stream"], HardwareConfig.from_dict(meta["config"]), manifest, placements)
     except (KeyError, TypeError, ConfigError) as error:

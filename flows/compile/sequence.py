@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Run:
-    """A cluster works on ``job`` from slot ``start`` to slot ``finish``, in which it drains."""
+    """Up to slot ``finish``, in which it drains, ``clusters`` (one, or two that have halves) work on ``job``."""
 
     job: int
-    cluster: int
-    start: int
+    clusters: tuple[int, ...]
     finish: int
 
 
@@ -25,7 +24,7 @@ def sequence(lengths: Sequence[int], delays: Sequence[int], clusters: int, drain
 
     Returns
     -------
-    list of Run, one per column, by cluster and time: no two of them end in the same slot (``drains`` in general)
+    list of Run, one per column: no two of them end in the same slot (``drains`` in general)
     """
     rng = random.Random(attempt)
     fill_drains = attempt % 4 == 1
@@ -55,5 +54,5 @@ def sequence(lengths: Sequence[int], delays: Sequence[int], clusters: int, drain
         finish = start + length - 1
         ends[finish] = ends.get(finish, 0) + 1
         free[cluster] = finish + 1
-        runs.append(Run(job, cluster, start, finish))
-    return sorted(runs, key=lambda run: (run.cluster, run.start))
+        runs.append(Run(job, (cluster,), finish))
+    return runs

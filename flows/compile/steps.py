@@ -195,7 +195,7 @@ class _Network:
                 yield Column(sources=tuple(base + key_block for key_block in key_blocks),
                              inputs=(self.cols + column,) * len(key_blocks), key_blocks=key_blocks, output=0,
                              dest=Dest.A, dest_column=self.cols + column, local_head=local, head=head,
-                             capture=capture and channel == 0, last=base)
+                             capture=capture and channel == 0, last=None if self.static else base)
 
     def _tiles(self, name: str, columns: Iterator[Column], source: Source, tile: Tile, post: Post, mult: int,
                shift: int, macs: int) -> Step:

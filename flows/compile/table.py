@@ -23,7 +23,7 @@ def summary(program: Program) -> Table:
 
 
 def _figures(entry: dict, peak: int) -> list[str]:
-    ratio = (entry["slots"] + entry["wait_slots"]) / entry["lower_bound_slots"]
+    ratio = (entry["slots"] + entry["wait_slots"] + entry["drain_wait_slots"]) / entry["lower_bound_slots"]
     use = entry["useful_macs"] / (peak * max(entry["expected_cycles"], 1))
     return [f"{entry['columns']:,}", f"{entry['blocks']:,}", f"{entry['slots']:,}",
             f"{entry['lower_bound_slots']:,}", f"{ratio:.3f}", f"{entry['expected_cycles']:,}", f"{use:.1%}"]

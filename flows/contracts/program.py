@@ -8,7 +8,7 @@ from enum import IntEnum
 from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
 
 MAGIC = 0x54564953  # "SIVT"
-VERSION = 2
+VERSION = 3
 
 Fields = tuple[tuple[str, int], ...]
 
@@ -125,7 +125,9 @@ SLOT: Fields = (
     ("capture", 1),       # CONTEXT: store the CLS row's reciprocal under head
     ("stats_last", 1),    # RESIDUAL: last column of the step, token statistics are complete with it
     ("need_columns", 7),
-    ("pad", 20),
+    ("merge", 1),         # the drained column is the sum of drain_cluster and merge_cluster, both valid
+    ("merge_cluster", 4),
+    ("pad", 15),
 )
 
 CLUSTER: Fields = (

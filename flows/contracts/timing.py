@@ -9,7 +9,7 @@ from flows.contracts.program import Drop, Post, Target
 
 
 def _drain() -> dict[Post, int]:
-    return {Post.INT8: 27, Post.GELU: 30, Post.RESIDUAL: 37, Post.SCORE: 32, Post.CONTEXT: 54, Post.LOGIT: 27}
+    return {Post.INT8: 28, Post.GELU: 31, Post.RESIDUAL: 38, Post.SCORE: 33, Post.CONTEXT: 55, Post.LOGIT: 28}
 
 
 BURST_BYTES = 2048
@@ -22,7 +22,7 @@ class Timing:
 
     min_slot: int = 16
     """Shortest slot: a stationary block is loaded in 16 cycles, and the accumulators need that many rows."""
-    param_gap: int = 15
+    param_gap: int = 16
     """From a slot's start until its column parameters have become active and leave their place in the queue."""
     parameter_sets: int = 4
     """Places in that queue."""
@@ -46,7 +46,7 @@ class Timing:
     """From a step's last value being stored until a slot of the next one that drains can start."""
     rsqrt: int = 19
     """Further cycles of the barrier when the next step has a norm pass: the inverse square root."""
-    norm_read: int = 29
+    norm_read: int = 30
     """From the end of a step's last slot until a norm pass may read what it wrote, as two slots share the memory."""
     norm_fill: int = 16
     """From the start of the norm pass until its first column can be streamed."""
@@ -58,7 +58,7 @@ class Timing:
     """What the program may be ahead while the image is loaded."""
     read_pipe: int = 4
     """From a word's last beat on the bus until the decoder sees it, and from its use until the room is free again."""
-    finish: int = 73
+    finish: int = 74
     """From the end of the last slot until the output is sent: the longest barrier there is."""
     output_word: int = 4
     """Cycles of a word of the output."""

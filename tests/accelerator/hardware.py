@@ -28,7 +28,11 @@ FOUR_GROUPS = TWO.replace(groups=4, multiplier="dsp48e2", bus_bits=512, stream_b
 RESIDENT = TWO.replace(groups=2, image_fifo_words=1024, resident_words=4096)
 """Keeps small programs, and the patches of the next image, on chip."""
 
-HARDWARE = {"one": ONE, "two": TWO, "four": FOUR, "two_groups": TWO_GROUPS, "four_groups": FOUR_GROUPS}
+EIGHT = HardwareConfig(clusters=8, banks=8, max_tokens=80, max_width=96, max_hidden=192, max_patch=192, score_heads=3,
+                       max_classes=40, bus_bits=512, stream_bits=512, fifo_words=256)
+"""More clusters than most steps have columns: columns are divided between two clusters."""
+
+HARDWARE = {"one": ONE, "two": TWO, "four": FOUR, "eight": EIGHT, "two_groups": TWO_GROUPS, "four_groups": FOUR_GROUPS}
 
 
 def simulator(config: HardwareConfig) -> Build:

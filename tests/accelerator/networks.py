@@ -82,6 +82,15 @@ SWEEP: dict[str, dict[str, Case]] = {
         "top-k after a threshold": case(width=64, heads=2, hidden=64, tokens=50, depth=3, seed=18, images=(0, 1),
                                         drop={0: threshold(0.9, 50, 2), 1: topk(24), 2: topk(40)}),
     },
+    "eight": {
+        "six columns, dense": case(width=96, heads=3, hidden=192, tokens=50, depth=1, patch_inputs=192, keep_blocks=1.0,
+                                   seed=41, drop={0: topk(20)}),
+        "six columns, pruned": case(width=96, heads=6, hidden=192, tokens=65, depth=2, keep_blocks=0.5, seed=42,
+                                    drop={1: topk(30)}),
+        "two columns": case(width=32, heads=2, hidden=96, tokens=33, depth=2, keep_blocks=0.7, seed=43),
+        "threshold": case(width=96, heads=3, hidden=96, tokens=65, depth=2, keep_blocks=0.6, seed=44, images=(0, 1),
+                          drop={0: threshold(0.9, 65, 3)}),
+    },
     "four": {
         "five tokens": case(width=192, heads=3, hidden=192, tokens=5, depth=1, classes=70, seed=21),
         "six heads of 32 in two groups": case(width=192, heads=6, hidden=384, tokens=50, depth=1, keep_blocks=0.5,

@@ -59,6 +59,33 @@ def test_networks(name: str, subtests: pytest.Subtests) -> None:
                 assert HARDWARE[name].groups > 1 or len({cycles for _, cycles in seen}) == len(seen)
 
 
+def merges(job: Job) -> dict[str, int]:
+    """By step, how many columns are the sum of two clusters."""
+    return {entry["name"]: int((placed.merge >= 0).sum())
+            for entry, placed in zip(job.program.manifest["steps"], job.program.placements, strict=True)}
+
+
+def kind(step: str) -> str:
+    """``score`` of ``block3.score.1``."""
+    return step.split(".")[1] if "." in step else step
+
+
+def test_columns_on_two_clusters() -> None:
+    """Halves are merged in every kind of step, at any speed of the memory, with the same integers."""
+    jobs = [job for _, job in jobs_of("eight", SWEEP["eight"])]
+    found = {kind(name) for job in jobs for name, count in merges(job).items() if count}
+    assert found >= {"embed", "score", "context", "proj", "fc2"}
+    for job in jobs:
+        static = {entry["name"]: entry["static"] for entry in job.program.manifest["steps"]}
+        assert not any(count for name, count in merges(job).items()
+                       if not static[name] and kind(name) in ("score", "context"))
+    for seed in (1, 2):
+        memory = MemoryOptions(latency=50, latency_random=250, bandwidth=0, stall=30, seed=seed)
+        for job, outcome in zip(jobs, run_all([job.frame for job in jobs], HARDWARE["eight"], memory=memory),
+                                strict=True):
+            assert_exact(job, outcome)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LARGE)
 def test_large_networks(name: str, subtests: pytest.Subtests) -> None:

@@ -66,7 +66,7 @@ class Interpreter:
         self.tokens = 0
         self.step: dict[str, int] | None = None
         self.results: dict[int, dict] = {}
-        self.slots = self.skipped = 0
+        self.slots = self.skipped = self.merged = 0
 
     def take(self, count: int) -> np.ndarray:
         """Next ``count`` words."""
@@ -189,6 +189,12 @@ class Interpreter:
                  and not (tiles and entry["key_block"] >= -(-self.tokens // 16))]
         drains = slot["drain"] and slot["drain_cluster"] in valid
         rule(not (slot["drain"] and not entries[slot["drain_cluster"]]["valid"]), "an idle cluster drains")
+        rule(slot["drain"] or not slot["merge"], "halves are merged without a drain")
+        rule(slot["merge"] or not slot["merge_cluster"], "a cluster is named for a merge that is none")
+        if slot["merge"]:
+            rule(slot["merge_cluster"] != slot["drain_cluster"], "a cluster is merged with itself")
+            rule({slot["merge_cluster"], slot["drain_cluster"]} <= set(valid), "an idle cluster is merged")
+            self.merged += 1
         if not valid:
             self.skipped += 1
             return
@@ -252,9 +258,11 @@ class Interpreter:
     def _drain(self, slot: dict[str, int], parameters: np.ndarray) -> None:
         step, n, c = self.step, self.tokens, slot["drain_cluster"]
         assert step is not None
-        acc, row_sum, opened = self.acc[c], self.row_sum[c], self.open[c]
-        assert acc is not None and opened is not None
-        self.acc[c] = None
+        acc, row_sum, opened = self._half(c)
+        if slot["merge"]:
+            other, other_sum, other_opened = self._half(slot["merge_cluster"])
+            rule(other_opened == opened, "halves of two columns are merged")
+            acc, row_sum = acc + other, row_sum + other_sum
         bias = parameters.reshape(-1)[:64].view("<i4").astype(np.int64)
         mult = parameters.reshape(-1)[64:96].view("<u2").astype(np.int64)
         post, dest, column = step["post"], slot["dest"], slot["dest_column"]
@@ -279,6 +287,13 @@ class Interpreter:
             rule(dest in (Dest.A, Dest.KV), "activations go elsewhere")
             memory = self.a if dest == Dest.A else self.kv
             memory[column, :n] = self.gelu[y + 128] if post == Post.GELU else y
+
+    def _half(self, c: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int, int]]:
+        """What a cluster has summed; it is done with that column."""
+        acc, opened = self.acc[c], self.open[c]
+        assert acc is not None and opened is not None
+        self.acc[c] = None
+        return acc, self.row_sum[c], opened
 
     def _store_scores(self, slot: dict[str, int], y: np.ndarray) -> None:
         n, key, local = self.tokens, slot["key_block"], slot["local_head"]

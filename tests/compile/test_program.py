@@ -92,6 +92,10 @@ CASES = {
     "three clusters": ({"depth": 1, "tokens": 33}, {"clusters": 3}),
     "eight clusters": ({"width": 128, "heads": 4, "depth": 1, "hidden": 256, "tokens": 50}, {"clusters": 8}),
     "sixteen clusters": ({"width": 192, "heads": 3, "depth": 1, "hidden": 384, "tokens": 40}, {"clusters": 16}),
+    "columns on two clusters": ({"width": 96, "heads": 3, "depth": 2, "hidden": 192, "tokens": 50,
+                                 "drop": {0: TokenDrop("topk", 20)}}, {"clusters": 8}),
+    "and a threshold": ({"width": 96, "heads": 3, "depth": 2, "hidden": 192, "tokens": 50,
+                         "drop": {0: TokenDrop("threshold", threshold=2500)}}, {"clusters": 8}),
     "few banks": ({"depth": 1, "tokens": 18}, {"clusters": 4, "banks": 2}),
     "two tokens": ({"tokens": 2, "depth": 1}, {}),
     "one patch column": ({"width": 16, "heads": 1, "hidden": 16, "tokens": 5, "classes": 3}, {}),
@@ -123,6 +127,8 @@ def test_program_equals_golden(name: str) -> None:
     machine = execute(artifact, program)
     if program.manifest["static"]:
         assert machine.slots == program.manifest["totals"]["slots"] and machine.skipped == 0
+    assert machine.merged == sum(int((placed.merge >= 0).sum()) for placed in program.placements)
+    assert machine.merged > 10 or name not in ("columns on two clusters", "and a threshold")
 
 
 def test_network_without_blocks() -> None:

@@ -229,6 +229,7 @@ class Rules:
         clusters = self.slot["clusters"]
         wanted = {"token": row, "start": row == 0, "fused": self.dropping and row == rows - 1,
                   "drain": self.slot.get("drain", 0), "drain_cluster": self.slot.get("drain_cluster", 0),
+                  "merge": self.slot.get("merge", 0), "merge_cluster": self.slot.get("merge_cluster", 0),
                   "active": sum(entry["valid"] << index for index, entry in enumerate(clusters)),
                   "fresh": sum(1 << index for index in self.fresh),
                   "source": self.current.get("source", 0), "unsigned": self.current.get("unsigned", 0)}
@@ -260,17 +261,23 @@ class Rules:
         self.opened |= valid
         if self.slot.get("drain", 0):
             self.opened.discard(self.slot["drain_cluster"])
+            if self.slot.get("merge", 0):
+                self.opened.discard(self.slot["merge_cluster"])
         self.takes.append(at)
 
 
 def random_slots(count: int, *, columns: int = 0, delay: float = 0.0) -> list[Slot]:
-    """Slots in which some clusters idle and every second one drains."""
+    """Slots in which some clusters idle and every second one drains, some of them the halves of two clusters."""
     slots = []
     for index in range(count):
         drain = RNG.random() < 0.5
         cluster = RNG.randrange(CLUSTERS)
-        valid = [int(RNG.random() < 0.7 or (drain and c == cluster)) for c in range(CLUSTERS)]
+        merge = drain and RNG.random() < 0.5
+        other = (cluster + RNG.randrange(1, CLUSTERS)) % CLUSTERS if merge else 0
+        ending = {cluster, other} if merge else {cluster} if drain else set()
+        valid = [int(RNG.random() < 0.7 or c in ending) for c in range(CLUSTERS)]
         fields = {"kind": 3, "drain": int(drain), "drain_cluster": cluster if drain else 0,
+                  "merge": int(merge), "merge_cluster": other,
                   "dest_column": RNG.randrange(1024), "need_columns": min(index + 1, columns),
                   "clusters": [{"valid": bit, "source_column": RNG.randrange(1024)} for bit in valid]}
         slots.append(Slot(fields, RNG.randrange(1, 40) if RNG.random() < delay else 0))
@@ -415,6 +422,7 @@ async def columns_and_selection(dut):
 async def random_programs(dut):
     """Programs of random steps, fast and slow decoders, cleared in between, once in the middle of a slot."""
     await start(dut, inputs=dict.fromkeys(INPUTS, 0))
+    merged = 0
     for trial in range(8):
         dut.clear.value = 1
         await RisingEdge(dut.clk)
@@ -428,3 +436,5 @@ async def random_programs(dut):
         rules = check(driver)
         assert len(rules.takes) == sum(len(step.slots) for step in program) > 5
         assert len(rules.goes) == len(program)
+        merged += sum(slot.fields["merge"] for step in program for slot in step.slots)
+    assert merged > 20

@@ -1,0 +1,18 @@
+"""Drain: see ``bench_drain``."""
+
+from __future__ import annotations
+
+import pytest
+
+from flows.contracts.hardware import HardwareConfig
+from rtl.drain import Drain
+from sim.runner import simulate
+from tests.rtl.script import config_env
+
+
+@pytest.mark.parametrize("clusters", [2, 5])
+def test_drain(clusters: int) -> None:
+    config = HardwareConfig(clusters=clusters, max_tokens=48, max_width=64, max_hidden=64, max_patch=192)
+    results = simulate(Drain(config), test_module="tests.rtl.bench_drain", name=f"drain_{clusters}",
+                       env=config_env(config))
+    assert len(results.tests) == 2
