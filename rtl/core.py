@@ -157,7 +157,9 @@ class Core(wiring.Component):
             decoder.tokens.eq(sequencer.tokens),
             decoder.parameters_taken.eq(first.parameters_taken),
             sequencer.clear.eq(self.clear),
-            sequencer.norm_busy.eq(first.norm_storing),
+            # Patches share a memory with queries and hidden activations: later steps wait for the last of them, also
+            # when no block reads it.
+            sequencer.norm_busy.eq(first.norm_storing | (self._image.loading & ~decoder.step.payload.image)),
             sequencer.select_busy.eq(self._select.busy),
             sequencer.new_tokens.eq(self._select.new_tokens),
             sequencer.columns.eq(Mux(sequencer.current.image, self._image.available, first.available)),
@@ -323,7 +325,6 @@ class Core(wiring.Component):
         quiet = ~sequencer.running
         loading: Value = quiet & ~decoder.slot.valid & ~sequencer.wait_step & ~decoder.finished
         m.d.comb += [
-            # No block may read the last columns of an image, but their words have to be out of the way of the next.
             self.finished.eq(decoder.finished & sequencer.idle & ~self._image.loading),
             self.error.eq(decoder.error),
             self.selecting.eq(self._select.busy),

@@ -68,8 +68,8 @@ class Sequencer(wiring.Component):
     columns : :py:`In(8)`
         Columns available of the step's norm pass or image.
     norm_busy : :py:`In(1)`
-        The norm pass is not finished. A step can need fewer slots than its norm pass, when no block reads the last
-        columns.
+        The norm pass, or loading the image, is not finished. A step can need fewer slots than its norm pass, when no
+        block reads the last columns.
     select_busy : :py:`In(1)`
     new_tokens : :py:`In(9)`
         Tokens alive after the running step if it drops tokens.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -102,16 +104,21 @@ def test_memory_changes_only_time(memory: MemoryOptions) -> None:
     assert_batch(jobs, outcome)
 
 
-def test_images_without_a_block_that_reads_them() -> None:
-    """Words of an image that the program never waits for do not end up in the next one."""
-    artifact = random_artifact(width=64, heads=2, hidden=64, tokens=50, depth=1, classes=21, seed=64, patch_inputs=192,
-                               empty_columns=[("embed", column) for column in range(4)])
-    jobs = jobs_of(artifact, ONE, 3)
-    outcome, last = run_all([batch_of(jobs), jobs[1].frame], ONE, memory=MemoryOptions(latency=300, bandwidth=3))
-    assert outcome.error is last.error is Error.NONE
+@pytest.mark.parametrize("memory", [MemoryOptions(latency=20), MemoryOptions(latency=300, bandwidth=3)])
+def test_image_columns_that_no_block_reads(memory: MemoryOptions) -> None:
+    """The embedding does not wait for them, but nothing else may be overwritten by them, nor the next image start."""
+    artifact = random_artifact(width=32, heads=1, hidden=16, tokens=257, depth=1, classes=5, seed=64, patch_inputs=192,
+                               keep_blocks=0.3)
+    weight, mask = artifact.embed.weight.copy(), artifact.embed.mask.copy()
+    weight[:, 32:], mask[:, 2:] = 0, False
+    artifact = replace(artifact, embed=replace(artifact.embed, weight=weight, mask=mask))
+    jobs = jobs_of(artifact, TWO, 3)
+    assert len(jobs[0].frame.image) > 1.5 * len(jobs[0].frame.program)
+    outcome, alone = run_all([batch_of(jobs), jobs[1].frame], TWO, memory=memory)
+    assert outcome.error is alone.error is Error.NONE
     for job, image in zip(jobs, split_images(outcome.run, batch_of(jobs)), strict=True):
         job.check(image)
-    jobs[1].check(last.run)
+    jobs[1].check(alone.run)
 
 
 def test_resident_program() -> None:

@@ -25,7 +25,8 @@ def network(name: str, keep: float, seed: int, depth: int = 1) -> SparseVit:
 
 
 HARD_LIMIT = 1.06
-"""No step is worse; a few whose source columns come late, or whose drains are scarce, lie between their aim and this."""
+"""No step is worse; a few whose source columns come late, or whose drains are scarce, lie between their aim and
+this."""
 
 
 def check(rows: Iterable[QualityRow], exceptions: float = 0.0) -> list[QualityRow]:

@@ -91,7 +91,8 @@ def test_schedules_are_legal(data: st.DataObject) -> None:
     check_legal(problem, placed)
     schedule.cache_clear()
     again = schedule(problem)
-    assert all(np.array_equal(getattr(placed, part), getattr(again, part)) for part in ("job", "source", "drain", "merge"))
+    assert all(np.array_equal(getattr(placed, part), getattr(again, part))
+               for part in ("job", "source", "drain", "merge"))
 
 
 LAYERS = {"qkv": (3, 1, 1), "proj": (1, 1, 0), "fc1": (4, 1, 1), "fc2": (1, 4, 0)}

@@ -12,11 +12,11 @@ from amaranth.lib import data
 
 from flows.contracts.hardware import BLOCK
 from flows.contracts.numerics import ROW_SUM_BITS
-from flows.contracts.program import COLUMN_PARAMETER_WORDS, Dest, Post
+from flows.contracts.program import Dest, Post, column_parameter_words
 from rtl.drain import drain_cycles
 from rtl.packets import slot_layout, step_layout
 from rtl.sequencer import token_control_layout
-from sim.bench import encode, pack, start
+from sim.bench import encode, mask, pack, start
 from sim.golden.requant import requant
 from sim.golden.softmax import normalise, reciprocal
 from tests.rtl.script import Script, bench_config, check_cycles, valid_outputs
@@ -84,9 +84,9 @@ def play(script: Script, slots: list[Slot], shift: int) -> None:
         script.at(begin - 1, take=1, upcoming=encode(SLOT, header))
         if slot.drain is not None:
             words = pack([*slot.bias], 32) | pack([*slot.mult], 16) << 512
-            for word in range(COLUMN_PARAMETER_WORDS):
+            for word in range(column_parameter_words(CONFIG)):
                 script.at(begin - PARAMETERS_AT + word, parameter_load__valid=1,
-                          parameter_load__payload=words >> 256 * word & (1 << 256) - 1)
+                          parameter_load__payload=words >> CONFIG.stream_bits * word & mask(CONFIG.stream_bits))
         for row in range(ROWS):
             # An unused merge_cluster is random: only merge says that there is one.
             control = {"token": row, "start": int(row == 0), "drain": int(slot.drain is not None),
@@ -117,8 +117,9 @@ def expected(slots: list[Slot], shift: int, latency: int, *, context: bool) -> d
 async def run(dut: Any, post: Post, shift: int) -> None:
     """Slots of one step; words reach the port in the cycle that the barrier assumes."""
     context = post == Post.CONTEXT
-    idle = {"group": 0, "started": 0, "take": 0, "valid": 0, "parameter_load__valid": 0, "gelu_table__enable": 0,
-            "tokens": ROWS, "dropping": 0, "step": encode(step_layout, {"kind": 2, "post": int(post), "shift": shift})}
+    idle = {"group": 0, "clear": 0, "started": 0, "take": 0, "valid": 0, "parameter_load__valid": 0,
+            "gelu_table__enable": 0, "tokens": ROWS, "dropping": 0,
+            "step": encode(step_layout, {"kind": 2, "post": int(post), "shift": shift})}
     await start(dut, inputs=idle)
     # A step begins long after the pipeline has drained; random sums all the time, but no valid row.
     script = Script(dut, idle=idle, noise=["acc", "row_sum", "upcoming", "parameter_load__payload", "map_data"])
