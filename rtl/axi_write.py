@@ -11,12 +11,12 @@ from amaranth.lib.wiring import In, Out
 from flows.contracts.hardware import WORD_BITS, HardwareConfig
 from rtl.axi import BURST_INCR, PAGE_BITS, AXI4Write, Resp, burst_size
 
-BURST_WORDS = 16
-"""Words of a full burst: 512 bytes, so no burst of a transfer that starts at a multiple of 4 KiB crosses one."""
+BURST_WORDS = 64
+"""Words of a full burst: 2 KiB, so no burst of a transfer that starts at a multiple of 4 KiB crosses one."""
 
 
 class AxiWrite(wiring.Component):
-    """AXI4 write master: one burst of up to 16 words at a time, the next one after its response.
+    """AXI4 write master: one burst of up to 64 words at a time, the next one after its response.
 
     Parameters
     ----------

@@ -62,7 +62,7 @@ class Timing:
     """From the end of the last slot until the output is sent: the longest barrier there is."""
     output_word: int = 4
     """Cycles of a word of the output."""
-    output_burst_words: int = 16
+    output_burst_words: int = 64
     """Words per write burst; the next one waits for the response."""
     output_burst: int = -3
     """Cycles per write burst beside its words and the memory's latency."""
