@@ -93,7 +93,7 @@ async def opened(dut: Any) -> Bench:
 async def identity_and_reset_values(dut: Any) -> None:
     bench = await opened(dut)
     assert await bench.read("ID") == int.from_bytes(b"SIVT", "little")
-    assert await bench.read("VERSION") == 2 << 16 | 1
+    assert await bench.read("VERSION") == 2 << 16 | 3
     assert await bench.read("CONFIG_HASH") == HardwareConfig().config_hash()
     for register in REGISTERS:
         if register.name not in ("ID", "VERSION", "CONFIG_HASH"):

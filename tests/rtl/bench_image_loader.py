@@ -124,6 +124,6 @@ async def next_image_waits(dut):
     taken = range(begin + 1, begin + 1 + 15)
     assert [at for at, ready in enumerate(seen["words__ready"]) if ready] == list(taken)
     assert list(valid_outputs(seen, "write__enable")) == [at + WRITE for at in taken]
-    assert seen["available"][-1] == 6
+    assert seen["available"][-1] == 3 * WIDE
     await frame(dut, rng, 6, 2, 0.3, again=True)
     await frame(dut, rng, 4, 2, 0.0)

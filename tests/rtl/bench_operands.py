@@ -13,7 +13,7 @@ from flows.contracts.numerics import SCORE_MASKED
 from flows.contracts.program import Source
 from rtl.cluster import OPERAND_BITS
 from rtl.operands import Operands, capture_layout
-from rtl.packets import slot_layout, step_layout
+from rtl.packets import slot_layout
 from rtl.row_max import RowMax
 from rtl.sequencer import MIN_SLOT, token_control_layout
 from rtl.softmax import Exp
@@ -26,6 +26,9 @@ CLUSTERS = CONFIG.clusters
 CONTROL = token_control_layout(CLUSTERS)
 WATCH = ("out_valid", "out_control", "operand", "capture__valid", "capture__payload")
 WRITES = ("x_write", "a_write", "s_write")
+TURN = 3
+"""Cycles between the last row of a step and the first one of the next, at least."""
+
 UPCOMING = 2
 """Cycles a slot stands on ``upcoming`` before it is taken."""
 
@@ -158,9 +161,9 @@ class Run:
     def _columns(self) -> int:
         return {Source.X: CONFIG.x_cols, Source.A: CONFIG.act_cols, Source.S: CONFIG.score_cols}[self.source]
 
-    def lay_out(self, script: Script, slots: list[Slot]) -> None:
-        """Slots as the sequencer runs them: at least ``MIN_SLOT`` cycles each."""
-        begin = UPCOMING + 1
+    def lay_out(self, script: Script, slots: list[Slot], begin: int = UPCOMING + 1, *, last: bool = True) -> int:
+        """Slots as the sequencer runs them: at least ``MIN_SLOT`` cycles each. Returns the cycle after them."""
+        word = 0
         for slot in slots:
             word = encode(slot_layout(CONFIG), self._fields(slot))
             for cycle in range(begin - 1 - UPCOMING, begin):
@@ -175,13 +178,15 @@ class Run:
                               if slot.capture[cluster] and slot.read[cluster] is not None]
             begin += length
         # The last slot stays the running one.
-        for cycle in range(begin, begin + 12):
+        for cycle in range(begin, begin + 12 if last else begin):
             script.at(cycle, taken=word)
+        return begin
 
     def _issue(self, script: Script, cycle: int, slot: Slot, token: int) -> None:
         fields = {"token": token, "start": int(token == 0), "fresh": int(self.rng.integers(1 << CLUSTERS)),
                   "active": int(self.rng.integers(1 << CLUSTERS)), "drain": int(self.rng.integers(2)),
-                  "drain_cluster": int(self.rng.integers(16)), "fused": int(self.rng.integers(2))}
+                  "drain_cluster": int(self.rng.integers(16)), "fused": int(self.rng.integers(2)),
+                  "source": int(self.source), "unsigned": int(self.unsigned)}
         control = encode(CONTROL, fields)
         script.at(cycle, valid=1, control=control)
         self.controls[cycle + self.latency] = control
@@ -195,9 +200,12 @@ class Run:
 
     async def check(self, dut: Any, slots: list[Slot]) -> None:
         """Play and compare: every token in its cycle, captures in order of clusters."""
-        fields = {"source": self.source, "unsigned": int(self.unsigned), "shift": 63, "index": 77}
-        script = new_script(dut, self.seed, step=encode(step_layout, fields), tokens=self.memories.tokens, taken=0)
+        script = new_script(dut, self.seed, tokens=self.memories.tokens, taken=0)
         self.lay_out(script, slots)
+        await self.compare(script)
+
+    async def compare(self, script: Script) -> None:
+        """Play what has been laid out, and compare."""
         seen = await script.run(WATCH, settle=8)
         controls = valid_outputs(seen, "out_valid", "out_control")
         check_cycles({cycle: word for cycle, (word,) in controls.items()}, self.controls)
@@ -260,3 +268,25 @@ async def sources(dut):
         assert run.captures
         last = memories.exponentials()[..., -1, :]
         assert tokens % 16 == 0 or not last[..., tokens % 16:].any()
+
+
+@cocotb.test()
+async def steps_overlap(dut):
+    """Rows of a step enter while the last exponentials of the step before are still on their way."""
+    ports = ("take", "valid", "image_write__enable", "row_max__valid", "exp_table__enable",
+             *(f"{port}__enable" for port in WRITES))
+    await start(dut, inputs=dict.fromkeys(ports, 0))
+    rng = np.random.default_rng(2)
+    for seed, tokens in enumerate((CONFIG.max_tokens, 16)):
+        memories = Memories.random(rng, tokens)
+        await fill(dut, memories, seed)
+        for source in (Source.A, Source.X):
+            script = new_script(dut, seed, tokens=tokens, taken=0)
+            before, after = Run(memories, Source.S, seed), Run(memories, source, seed, unsigned=source == Source.A)
+            end = before.lay_out(script, score_slots(rng, tokens, 3), last=False)
+            columns = CONFIG.x_cols if source == Source.X else CONFIG.act_cols
+            after.lay_out(script, [Slot(choose(rng, columns)) for _ in range(3)], begin=end + TURN)
+            after.operands |= before.operands
+            after.controls |= before.controls
+            after.captures = before.captures + after.captures
+            await after.compare(script)

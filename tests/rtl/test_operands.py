@@ -13,4 +13,4 @@ def test_operands() -> None:
                             score_heads=2)
     results = simulate(Operands(config), test_module="tests.rtl.bench_operands", name="operands",
                        env=config_env(config))
-    assert len(results.tests) == 1
+    assert len(results.tests) == 2
