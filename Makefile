@@ -12,6 +12,8 @@ MODEL ?= deit_t
 # Options of the command line; each is passed on when it is set.
 sim_flags = --model $(MODEL) $(strip \
   $(if $(IMAGE),--image "$(IMAGE)") \
+  $(foreach picture,$(IMAGES),--image "$(picture)") \
+  $(if $(REPEAT),--repeat $(REPEAT)) \
   $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
   $(if $(KEEP_BLOCKS),--keep-blocks $(KEEP_BLOCKS)) \
   $(if $(KEEP_TOKENS),--keep-tokens $(KEEP_TOKENS)) \
@@ -36,7 +38,7 @@ export PATH := $(BIN):$(PATH)
 .PHONY: help setup sim test test-all verilog bench bench-check bench-baseline lint clean
 
 help: ## Show this list
-	@echo "make sim MODEL=deit_t [IMAGE=photo.jpg WEIGHTS=file KEEP_BLOCKS=.5 KEEP_TOKENS=.7 CLUSTERS=4 GROUPS=1 LAYERS=0..2 TRACE=1 REPORT=file]"
+	@echo "make sim MODEL=deit_t [IMAGE=photo.jpg IMAGES=\"a.jpg b.jpg\" REPEAT=4 WEIGHTS=file KEEP_BLOCKS=.5 KEEP_TOKENS=.7 CLUSTERS=4 GROUPS=1 LAYERS=0..2 TRACE=1 REPORT=file]"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
 	  printf '%-22s %s\n' "$$name" "$$text"; done
 	@echo "Each is a thin wrapper of the command 'sievit' in $(VENV)/bin; see 'sievit --help'."

@@ -49,7 +49,9 @@ ArtifactFile = Annotated[Path | None, typer.Option(help="Artifact made by 'sievi
 @app.command()
 def sim(
     model: Model = "deit_t",
-    image: Annotated[Path | None, typer.Option(help="Picture. Default: a photograph of a cat.")] = None,
+    image: Annotated[list[Path] | None, typer.Option(help="Picture; may be repeated: several run back to back "
+                                                          "(throughput mode). Default: a photograph of a cat.")] = None,
+    repeat: Annotated[int, typer.Option(help="Run the images that many times over.")] = 1,
     weights: Weights = None,
     keep_blocks: KeepBlocks = 0.5,
     keep_tokens: KeepTokens = 0.7,
@@ -74,28 +76,37 @@ def sim(
 ) -> None:
     """Run a network on the simulated accelerator and compare every integer with the golden model."""
     with _errors():
-        from flows.sim_flow import SimOptions, simulate_network, write_json
+        from flows.batch_flow import simulate_batch
+        from flows.batch_report import batch_tables, report_of_batch
+        from flows.sim_flow import SimOptions, default_image, simulate_network, write_json
         from flows.sim_report import report_of, tables
         from sim.accelerator import MemoryOptions
 
+        pictures = (image or [default_image()]) * _at_least("repeat", repeat, 1)
         options = SimOptions(
             export=_export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
                                    threshold, balanced, calibration, seed),
-            artifact=artifact, image=image, clusters=clusters, hardware={"groups": groups, **_fields(hardware)},
+            artifact=artifact, image=pictures[0], clusters=clusters, hardware={"groups": groups, **_fields(hardware)},
             layers=_layers(layers),
             memory=MemoryOptions(latency=_at_least("latency", latency, 1), stall=_percent("stall", stall),
                                  bandwidth=_at_least("bandwidth", bandwidth, 0)), trace=trace)
         with _progress(quiet=as_json) as show:
-            outcome = simulate_network(options, show)
-        content = report_of(outcome)
+            if len(pictures) > 1:
+                several = simulate_batch(options, pictures, show)
+                content = report_of_batch(several)
+                shown = batch_tables(several, content)
+            else:
+                outcome = simulate_network(options, show)
+                content = report_of(outcome)
+                shown = tables(outcome, content)
         write_json(report, content)
         if as_json:
             _print_json(content)
         else:
-            screen.print(tables(outcome, content))
+            screen.print(shown)
             screen.print(f"report: {escape(str(report))}")
-        if outcome.mismatch:
-            messages.print(f"mismatch: {outcome.mismatch}", markup=False, highlight=False, soft_wrap=True)
+        if content["mismatch"]:
+            messages.print(f"mismatch: {content['mismatch']}", markup=False, highlight=False, soft_wrap=True)
             raise typer.Exit(EXIT_MISMATCH)
 
 

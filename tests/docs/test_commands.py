@@ -16,8 +16,8 @@ from flows.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "DEVELOPERS.md", *sorted((ROOT / "docs").rglob("*.md"))]
-VARIABLES = ("CLUSTERS", "GROUPS", "IMAGE", "KEEP_BLOCKS", "KEEP_TOKENS", "LAYERS", "MODEL", "MODELS", "OUT", "PYTHON3",
-             "QUICK", "REPORT", "SIMULATE", "TRACE", "WEIGHTS")
+VARIABLES = ("CLUSTERS", "GROUPS", "IMAGE", "IMAGES", "KEEP_BLOCKS", "KEEP_TOKENS", "LAYERS", "MODEL", "MODELS", "OUT",
+             "PYTHON3", "QUICK", "REPEAT", "REPORT", "SIMULATE", "TRACE", "WEIGHTS")
 
 
 def commands(document: Path) -> list[str]:
@@ -59,6 +59,16 @@ def test_sievit_command_exists(command: str) -> None:
     assert result.exit_code == 0, result.output
     for option in [word for word in words[1:] if word.startswith("--")]:
         assert option.split("=")[0] in result.output
+
+
+def test_make_passes_images_on() -> None:
+    """IMAGES becomes one option per picture; without it, and without REPEAT, there is none."""
+    for variables, expected in ((["IMAGES=a.jpg b.jpg", "REPEAT=2"], '--image "a.jpg" --image "b.jpg" --repeat 2'),
+                                (["IMAGE=my photo.jpg"], '--image "my photo.jpg"'), ([], "")):
+        done = subprocess.run(["make", "-n", "sim", *variables], cwd=ROOT, capture_output=True, text=True, check=True,
+                              timeout=60)
+        (line,) = [line for line in done.stdout.splitlines() if "sievit sim" in line]
+        assert line.split("--model deit_t", 1)[1].strip() == expected
 
 
 @pytest.mark.skipif(not (ROOT / ".venv" / ".installed").exists(), reason="only where 'make' has set up .venv")
