@@ -256,7 +256,7 @@ class ReadClient(wiring.Component):
         odd, final = Signal(), Signal()
         came = Signal()
         m.d.comb += came.eq(self._done & ~self.stale)
-        bursts = (self.request.words + self._burst_words - 1) // self._burst_words
+        bursts = (self.request.words + self._burst_words - 1) >> self._burst_words.bit_length() - 1
         soon = (expected == 2) | ((expected == 1) & (per_pass == 1))  # the burst after this one is a pass's last
         m.d.sync += final.eq(odd & Mux(came, soon, expected == 1))
         with m.If(came):

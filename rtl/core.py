@@ -131,6 +131,9 @@ class Core(wiring.Component):
         self._logits = m.submodules.logit_buffer = Logits(config)
         self._groups = [shared_component(m, f"group{index}", "sievit_group", lambda: Group(config))
                         for index in range(config.groups)]
+        # The first group has a token in every slot, others may have none.
+        self._retire = Signal()
+        m.d.sync += self._retire.eq(self._groups[0].parameters_taken)
         self._control(m)
         self._load = self._delayed_load(m)
         for index, group in enumerate(self._groups):
@@ -155,7 +158,7 @@ class Core(wiring.Component):
             decoder.clear.eq(self.clear),
             decoder.start.eq(self.start | self.clear),
             decoder.tokens.eq(sequencer.tokens),
-            decoder.parameters_taken.eq(first.parameters_taken),
+            decoder.parameters_taken.eq(self._retire),
             sequencer.clear.eq(self.clear),
             # Patches share a memory with queries and hidden activations: later steps wait for the last of them, also
             # when no block reads it.
@@ -193,6 +196,7 @@ class Core(wiring.Component):
         decoder, sequencer, select = self._decoder, self._sequencer, self._select
         m.d.comb += [
             group.group.eq(index),
+            group.retire.eq(self._retire),
             group.clear.eq(self.clear),
             group.step.eq(sequencer.current),
             group.tokens.eq(sequencer.tokens),

@@ -92,6 +92,9 @@ class Drain(wiring.Component):
         The token they belong to.
     parameter_load : :py:`In(Flow(stream_bits))`, parameters_taken : :py:`Out(1)`
         Column parameters; the oldest become active with the first row of the next column.
+    retire : :py:`In(1)`
+        The oldest column has begun to drain: the cycle after ``parameters_taken`` of a group that has a token in it. A
+        group without any must let go of the column as well.
     gelu_table : :py:`In(TableWrite())`
     map_address : :py:`Out(9)`, map_data : :py:`In(map_layout())`, new_tokens : :py:`In(9)`, dropping : :py:`In(1)`
         Token selection (``map_address`` is a row of this group); ``dropping`` while the running step drops a token.
@@ -123,6 +126,7 @@ class Drain(wiring.Component):
             "control": In(token_control_layout(clusters)),
             "parameter_load": In(Flow(config.stream_bits)),
             "parameters_taken": Out(1),
+            "retire": In(1),
             "gelu_table": In(TableWrite()),
             "map_address": Out(9),
             "map_data": In(map_layout()),
@@ -237,7 +241,7 @@ class Drain(wiring.Component):
 
         active = Signal(COLUMN_PARAMETER_BITS, reset_less=True)
         active_info = Signal(info_layout(), reset_less=True)
-        m.d.comb += queue.take.eq(first)
+        m.d.comb += queue.take.eq(self.retire)
         m.d.sync += [
             active.eq(Mux(first, queue.parameters, active)),
             active_info.eq(Mux(first, queue.info.as_value(), active_info.as_value())),

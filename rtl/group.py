@@ -53,7 +53,7 @@ class Group(wiring.Component):
         Exponentials and reciprocals of this group's first token.
     kv : :py:`Out(ColumnWrite(kv_cols, group_tokens))`
     logit : :py:`Out(ColumnWrite(class_cols, 16, 256))`
-    swapped, parameters_taken : :py:`Out(1)`
+    parameters_taken : :py:`Out(1)`, retire : :py:`In(1)`
     available : :py:`Out(8)`, norm_storing : :py:`Out(1)`
         Columns of the norm pass, and that it is not finished.
     moved, placed, part, total
@@ -96,6 +96,7 @@ class Group(wiring.Component):
             "kv": Out(ColumnWrite(config.kv_cols, config.group_tokens)),
             "logit": Out(ColumnWrite(config.class_cols, 16, WORD_BITS)),
             "parameters_taken": Out(1),
+            "retire": In(1),
             "available": Out(8),
             "norm_storing": Out(1),
             **({"moved": Out(Flow(moved_layout())), "placed": In(Flow(moved_layout())),
@@ -163,7 +164,7 @@ class Group(wiring.Component):
         m.d.comb += [getattr(drain, name).eq(getattr(self, name))
                      for name in ("group", "clear", "tokens", "upcoming", "take", "new_tokens")]
         m.d.comb += [drain.step.eq(self.draining), drain.started.eq(self.draining_started)]
-        m.d.comb += self.parameters_taken.eq(drain.parameters_taken)
+        m.d.comb += [self.parameters_taken.eq(drain.parameters_taken), drain.retire.eq(self.retire)]
         wiring.connect(m, wiring.flipped(self.parameter_load), drain.parameter_load)
         wiring.connect(m, wiring.flipped(self.gelu_table), drain.gelu_table)
         wiring.connect(m, drain.residual, residual.i)

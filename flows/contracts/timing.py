@@ -22,7 +22,7 @@ class Timing:
 
     min_slot: int = 16
     """Shortest slot: a stationary block is loaded in 16 cycles, and the accumulators need that many rows."""
-    param_gap: int = 16
+    param_gap: int = 17
     """From a slot's start until its column parameters have become active and leave their place in the queue."""
     parameter_sets: int = 4
     """Places in that queue."""

@@ -13,9 +13,10 @@ from amaranth.lib import data
 from flows.contracts.hardware import BLOCK
 from flows.contracts.numerics import ROW_SUM_BITS
 from flows.contracts.program import Dest, Post, column_parameter_words
-from rtl.drain import drain_cycles
+from rtl.drain import SELECT, drain_cycles
 from rtl.packets import slot_layout, step_layout
 from rtl.sequencer import token_control_layout
+from rtl.softmax import Normalise, Reciprocal
 from sim.bench import encode, mask, pack, start
 from sim.golden.requant import requant
 from sim.golden.softmax import normalise, reciprocal
@@ -71,7 +72,7 @@ def random_slots(count: int, *, context: bool) -> list[Slot]:
     return slots
 
 
-def play(script: Script, slots: list[Slot], shift: int) -> None:
+def play(script: Script, slots: list[Slot], *, context: bool) -> None:
     """Rows of every slot back to back, its header and parameters ahead of it."""
     for index, slot in enumerate(slots):
         begin = (index + 1) * SLOT_CYCLES
@@ -83,6 +84,8 @@ def play(script: Script, slots: list[Slot], shift: int) -> None:
             header |= {"merge": 1, "merge_cluster": slot.merge}
         script.at(begin - 1, take=1, upcoming=encode(SLOT, header))
         if slot.drain is not None:
+            division = Reciprocal.LATENCY + Normalise.LATENCY if context else 0
+            script.at(begin + SELECT + division + 1, retire=1)
             words = pack([*slot.bias], 32) | pack([*slot.mult], 16) << 512
             for word in range(column_parameter_words(CONFIG)):
                 script.at(begin - PARAMETERS_AT + word, parameter_load__valid=1,
@@ -117,14 +120,14 @@ def expected(slots: list[Slot], shift: int, latency: int, *, context: bool) -> d
 async def run(dut: Any, post: Post, shift: int) -> None:
     """Slots of one step; words reach the port in the cycle that the barrier assumes."""
     context = post == Post.CONTEXT
-    idle = {"group": 0, "clear": 0, "started": 0, "take": 0, "valid": 0, "parameter_load__valid": 0,
+    idle = {"group": 0, "clear": 0, "started": 0, "retire": 0, "take": 0, "valid": 0, "parameter_load__valid": 0,
             "gelu_table__enable": 0, "tokens": ROWS, "dropping": 0,
             "step": encode(step_layout, {"kind": 2, "post": int(post), "shift": shift})}
     await start(dut, inputs=idle)
     # A step begins long after the pipeline has drained; random sums all the time, but no valid row.
     script = Script(dut, idle=idle, noise=["acc", "row_sum", "upcoming", "parameter_load__payload", "map_data"])
     slots = random_slots(3 * CLUSTERS * (CLUSTERS - 1), context=context)
-    play(script, slots, shift)
+    play(script, slots, context=context)
     seen = await script.run(["a__enable", "a__column", "a__token", "a__data"], settle=120)
     latency = drain_cycles(0, 0, 0, 0)[post] - WRITTEN
     got = valid_outputs(seen, "a__enable", "a__column", "a__token", "a__data")
