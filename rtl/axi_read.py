@@ -382,7 +382,7 @@ class AxiRead(wiring.Component):
         bus = self.bus
         open_ = ~bus.arvalid & ~self.stop & ~self.clear
         due = Signal()  # the program's HELLO, which leads to the request of an image, is on its way
-        needed = due | ((image.want | image.outstanding) & ~image.patient)
+        needed = due | ((image.unfinished | image.outstanding) & ~image.patient)
         program_wants = program.want & ~(program.ahead & needed)
         with m.If(self.program_request.start):
             m.d.sync += due.eq(1)

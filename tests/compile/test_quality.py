@@ -58,6 +58,8 @@ def test_groups_make_the_selection_longer() -> None:
                  for groups in (1, 4))
     assert four["block0.proj"].bound > one["block0.proj"].bound
     assert four["block0.fc1"].bound == one["block0.fc1"].bound
+    drops = four.pop("block0.proj")
+    assert drops.bound <= drops.slots <= drops.bound + 2
     check(four.values())
 
 

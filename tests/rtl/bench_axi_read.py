@@ -126,6 +126,7 @@ async def full_fifo(dut: Any) -> None:
     words = some_words(FIFO_WORDS + 3 * BURST_WORDS + 1, 4)
     memory = memory_of(dut, {PROGRAM_AT: words})
     await request(dut, PROGRAM, PROGRAM_AT, len(words))
+    await request(dut, IMAGE, IMAGE_AT, 0)  # no image lets the program be as far ahead as the FIFO allows
     await wait_cycles(dut, 12 * FIFO_WORDS)
     assert len(memory.bursts) == FIFO_WORDS // BURST_WORDS
     assert not int(dut.idle.value)
