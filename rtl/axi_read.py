@@ -13,16 +13,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-from flows.contracts.hardware import HardwareConfig
+from flows.contracts.hardware import AHEAD_BYTES, BURST_BYTES, HardwareConfig
 from rtl.axi import BURST_INCR, PAGE_BITS, AXI4Read, Resp, burst_size
 from rtl.flow import Flow
-
-BURST_BYTES = 2048
-"""Bytes of a full burst. Transfers start at a multiple of 4 KiB, so no burst crosses one."""
-
-
-AHEAD_BYTES = 8 * BURST_BYTES
-"""What the program may be ahead while an image is on its way: enough for the memory's latency and a few slots."""
 
 
 def burst_words(word_bits: int) -> int:
@@ -110,7 +103,7 @@ class ReadClient(wiring.Component):
     outstanding : :py:`Out(1)`
         Bursts are issued and not complete.
     ahead : :py:`Out(1)`
-        With one more burst the FIFO would hold, or be promised, more than :data:`AHEAD_BYTES`.
+        With one more burst the FIFO would hold, or be promised, more than ``AHEAD_BYTES``.
     """
 
     def __init__(self, bus_bits: int, word_bits: int, fifo_words: int) -> None:
@@ -283,7 +276,7 @@ class AxiRead(wiring.Component):
     """AXI4 read master with two clients: the program stream (ID 0) and the image (ID 1).
 
     Bursts are 2 KiB (the last one of a pass shorter) and are shared out round-robin. Read data of the two IDs may
-    arrive interleaved. A program that is :data:`AHEAD_BYTES` ahead lets the image pass that is needed now; an image
+    arrive interleaved. A program that is ``AHEAD_BYTES`` ahead lets the image pass that is needed now; an image
     that is not needed yet must not delay the program: its bursts come after those of the program, and one at a time.
 
     Parameters

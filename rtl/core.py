@@ -43,9 +43,8 @@ LOAD_DELAY = Operands.LATENCY - 1
 A slot's blocks are sent before it is taken, and the next slot's blocks from the cycle after that on. Its first row,
 with which the blocks become active, reaches the clusters ``Operands.LATENCY`` cycles after it is issued; with this
 delay the last word of its own blocks comes before that row, and the first word of the next ones with it, which is soon
-enough (``Cluster.SWAP``). Scores take
-``Exp.LATENCY`` cycles longer to the clusters, and so do the value tiles loaded meanwhile (``KeyValue.LATENCY``);
-weights that follow them have a STEP packet and a header in front.
+enough (``Cluster.SWAP``). Scores take ``Exp.LATENCY`` cycles longer to the clusters, and so do the value tiles loaded
+meanwhile (``KeyValue.LATENCY``); weights that follow them have a STEP packet and a header in front.
 """
 
 
@@ -122,8 +121,8 @@ class Core(wiring.Component):
         m = Module()
         config = self.config
         self._decoder = m.submodules.decoder = Decoder(config)
-        self._sequencer = m.submodules.sequencer = Sequencer(
-            config, core_drain_cycles(config), NORM_CYCLES, core_drain_cycles(config)[Post.INT8])
+        barriers = core_drain_cycles(config)
+        self._sequencer = m.submodules.sequencer = Sequencer(config, barriers, NORM_CYCLES, barriers[Post.INT8])
         self._key_value = m.submodules.key_value = KeyValue(
             config.kv_cols, config.max_tokens, config.groups, config.stream_bits)
         self._select = m.submodules.token_drop = Select(config)
@@ -240,7 +239,7 @@ class Core(wiring.Component):
         """A word holds one or two tokens of a column. They belong to different groups, or are written in turn."""
         source = self._decoder.residual_write
         config, bits = self.config, self.config.groups.bit_length() - 1
-        tokens = config.stream_bits // WORD_BITS
+        tokens = config.tokens_per_word
         together = min(tokens, config.groups)
         turn = Signal(range(max(tokens // together, 2)))
         last_turn = turn == tokens // together - 1

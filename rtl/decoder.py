@@ -24,9 +24,6 @@ from rtl.packets import hello_layout, slot_layout, step_layout, write_layout
 
 __all__ = ["BlockLoad", "Decoder", "WordWrite"]
 
-RESIDUAL_BITS = 16 * BLOCK
-"""A token's 16 channels of the residual stream."""
-
 
 class BlockLoad(wiring.Signature):
     """Stationary weights on their way into the clusters' shadow registers.
@@ -451,7 +448,7 @@ class Decoder(wiring.Component):
                         with m.If(part == last):
                             m.d.sync += self._address.eq(self._address + 1)
                     with m.Else():
-                        m.d.sync += self._address.eq(self._address + self.config.stream_bits // RESIDUAL_BITS)
+                        m.d.sync += self._address.eq(self._address + self.config.tokens_per_word)
                     with m.If(self._left == 1):
                         m.d.sync += [self._state.eq(State.PACKET), part.eq(0)]
 

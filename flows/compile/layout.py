@@ -49,7 +49,7 @@ def residual_words(residual: np.ndarray, config: HardwareConfig) -> np.ndarray:
 
     A word holds 16 channels of one token, or of two; the last word of a column may end in zeros.
     """
-    per_word = config.stream_bits // (16 * BLOCK)
+    per_word = config.tokens_per_word
     padded = np.pad(residual.astype("<i2"), ((0, -residual.shape[0] % per_word), (0, 0)))
     words = padded.reshape(padded.shape[0], -1, BLOCK).transpose(1, 0, 2)
     return np.ascontiguousarray(words).reshape(-1, per_word * BLOCK).view(np.uint8)

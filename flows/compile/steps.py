@@ -229,7 +229,7 @@ class _Network:
     def _residual_writes(self) -> Parameters:
         """Column after column; the gap up to ``max_tokens`` is left out when the packets are made."""
         words = residual_words(self.artifact.residual_init, self.config)
-        return Parameters(Target.RESIDUAL, 0, words, tokens=self.config.stream_bits // (16 * BLOCK))
+        return Parameters(Target.RESIDUAL, 0, words, tokens=self.config.tokens_per_word)
 
     def _drop(self, block: Block) -> tuple[Drop, int, int]:
         """Mode, k and threshold; no drop at all when k keeps every token, as that costs nothing."""

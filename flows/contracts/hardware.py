@@ -21,6 +21,12 @@ WORD_BITS = 16 * BLOCK
 PAGE_BYTES = 4096
 """Programs and images start at a multiple of this, and no burst crosses one."""
 
+BURST_BYTES = 2048
+"""Bytes of a full read burst."""
+
+AHEAD_BYTES = 8 * BURST_BYTES
+"""What the program may be ahead while an image is on its way: enough for the memory's latency and a few slots."""
+
 MAX_TOKENS_LIMIT = 320
 MAX_HEADS_LIMIT = 16
 
@@ -131,6 +137,11 @@ class HardwareConfig:
     def rows_per_word(self) -> int:
         """Rows of a stationary block, or columns of a patch, in a stream word."""
         return self.stream_bits // ROW_BITS
+
+    @property
+    def tokens_per_word(self) -> int:
+        """Tokens of the residual stream, 16 channels each, in a stream word."""
+        return self.stream_bits // WORD_BITS
 
     @property
     def block_words(self) -> int:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
+from flows.contracts.hardware import AHEAD_BYTES, BURST_BYTES, HardwareConfig, ceil_div
 from flows.contracts.program import Drop, Post, Target
 
 
 def _drain() -> dict[Post, int]:
     return {Post.INT8: 28, Post.GELU: 31, Post.RESIDUAL: 38, Post.SCORE: 33, Post.CONTEXT: 55, Post.LOGIT: 28}
-
-
-BURST_BYTES = 2048
-"""Bytes of a read burst."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ class Timing:
     """From the start command to the first read request."""
     image_request: int = 3
     """From HELLO until the image is requested."""
-    ahead_bytes: int = 16384
+    ahead_bytes: int = AHEAD_BYTES
     """What the program may be ahead while the image is loaded."""
     read_pipe: int = 4
     """From a word's last beat on the bus until the decoder sees it, and from its use until the room is free again."""
@@ -76,7 +72,7 @@ class Timing:
     def write_word(target: Target, config: HardwareConfig) -> int:
         """Cycles of one payload word of a WRITE packet: the tokens of a residual word are written together as far as
         they belong to different groups."""
-        return max(1, config.stream_bits // (16 * BLOCK) // config.groups) if target is Target.RESIDUAL else 1
+        return max(1, config.tokens_per_word // config.groups) if target is Target.RESIDUAL else 1
 
     @staticmethod
     def table_word(config: HardwareConfig) -> int:

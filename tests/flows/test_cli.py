@@ -11,23 +11,13 @@ from typer.testing import CliRunner, Result
 
 from flows import cli, sim_flow
 from flows.compile import Program, compile_program
-from flows.contracts.artifact import SparseVit, TokenDrop, save_artifact
+from flows.contracts.artifact import SparseVit
 from flows.contracts.hardware import HardwareConfig
 from sim.accelerator import build_accelerator
-from tests.factory import random_artifact
 
 KEYS = {"bit_exact", "checkpoints", "cycles", "lower_bound_cycles", "useful_macs", "peak_macs_per_cycle", "utilization",
         "stall_cycles", "tokens", "top5", "golden_top5", "weights", "hardware", "wall_seconds",
         "breakdown"}
-
-
-@pytest.fixture(name="artifact_file", scope="module")
-def fixture_artifact_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small network in a file."""
-    path = tmp_path_factory.mktemp("artifact") / "small.safetensors"
-    save_artifact(random_artifact(width=64, heads=2, depth=2, hidden=64, tokens=17, classes=21, seed=8,
-                                  drop={0: TokenDrop("topk", keep=9)}), path)
-    return path
 
 
 @pytest.fixture(autouse=True)

@@ -15,21 +15,10 @@ from PIL import Image
 
 from flows import batch_flow, sim_flow
 from flows.compile import Program
-from flows.contracts.artifact import TokenDrop, save_artifact
 from flows.contracts.errors import ConfigError
 from flows.sim_flow import SimOptions
 from sim.accelerator import Batch, build_accelerator
-from tests.factory import random_artifact
 from tests.flows.test_cli import invoke, small_sim
-
-
-@pytest.fixture(name="artifact_file", scope="module")
-def fixture_artifact_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small network of the other tests of the command line."""
-    path = tmp_path_factory.mktemp("artifact") / "small.safetensors"
-    save_artifact(random_artifact(width=64, heads=2, depth=2, hidden=64, tokens=17, classes=21, seed=8,
-                                  drop={0: TokenDrop("topk", keep=9)}), path)
-    return path
 
 
 @pytest.fixture(autouse=True)

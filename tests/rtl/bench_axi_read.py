@@ -10,7 +10,8 @@ import cocotb
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiRamRead, AxiReadBus
 
-from rtl.axi_read import BURST_BYTES, burst_words
+from flows.contracts.hardware import BURST_BYTES
+from rtl.axi_read import burst_words
 from sim.bench import Gaps, Monitor, check_equal, start, wait_cycles
 from tests.rtl.axi_models import PAGE_BYTES, ReadMemory, random_words
 
