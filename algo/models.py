@@ -6,11 +6,12 @@ accelerator cannot compute is refused by :func:`check_supported`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from algo.timm_compat import timm
 from flows.contracts.errors import ConfigError
@@ -66,13 +67,17 @@ def model_spec(name: str) -> ModelSpec:
     raise ConfigError(f"unknown model {name!r}; known: {', '.join(model_names())}, or a plain ViT of timm by its name")
 
 
-def build_model(name: str, hidden: list[int] | None = None) -> Any:
+def build_model(
+    name: str, hidden: list[int] | None = None, *, classes: int | None = None, image_size: int | None = None
+) -> Any:
     """An untrained ``timm`` VisionTransformer in evaluation mode.
 
     Parameters
     ----------
     name : registered name or timm architecture
     hidden : MLP hidden width of each block, when neurons were pruned
+    classes : number of classes; the model's own by default
+    image_size : pixels; the model's own by default
 
     Raises
     ------
@@ -80,12 +85,37 @@ def build_model(name: str, hidden: list[int] | None = None) -> Any:
         When the model is unknown, or has a part that is not supported.
     """
     spec = model_spec(name)
-    model: Any = timm.create_model(spec.timm_name, pretrained=False, **spec.options)
+    changed = {"num_classes": classes, "img_size": image_size}
+    options = spec.options | {option: value for option, value in changed.items() if value is not None}
+    model: Any = timm.create_model(spec.timm_name, pretrained=False, **options)
     check_supported(model, name)
     for block, width in zip(model.blocks, hidden or [], strict=hidden is not None):
         block.mlp.fc1 = nn.Linear(model.embed_dim, width)
         block.mlp.fc2 = nn.Linear(width, model.embed_dim)
     return model.eval()
+
+
+def build_like(name: str, state: Mapping[str, Tensor]) -> Any:
+    """An untrained model of the sizes that a weights file has: classes, image size, hidden neurons of every MLP.
+
+    What ``state`` does not tell, because it lacks a tensor, is as in the registered model.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`build_model`.
+    """
+    model = build_model(name)
+    head, position = state.get("head.weight"), state.get("pos_embed")
+    size = None
+    if position is not None and position.dim() == 3:
+        grid = math.isqrt(max(position.shape[1] - 1, 0))
+        if grid and grid**2 == position.shape[1] - 1:
+            size = grid * model.patch_embed.patch_size[0]
+    biases = [state.get(f"blocks.{layer}.mlp.fc1.bias") for layer in range(len(model.blocks))]
+    hidden = [block.mlp.fc1.out_features if bias is None else len(bias)
+              for block, bias in zip(model.blocks, biases, strict=True)]
+    return build_model(name, hidden, classes=None if head is None else len(head), image_size=size)
 
 
 def check_supported(model: nn.Module, name: str) -> None:

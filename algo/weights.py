@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from algo.models import ModelSpec, build_model, model_spec
+from algo.models import ModelSpec, build_like, build_model, model_spec
 from algo.synthetic import synthetic_state
 from algo.timm_compat import timm
 from flows.contracts.errors import ConfigError, WeightsError
+from flows.contracts.files import replacing
 
 State = dict[str, Tensor]
 T = TypeVar("T")
@@ -29,6 +32,8 @@ PROBE_SECONDS = 3.0
 def load_weights(model_name: str, file: Path | str | None = None, seed: int = 0, *,
                  synthetic: bool = False) -> tuple[State, str]:
     """Weights with timm names, as float32.
+
+    A file may be of another number of classes, image size or MLP widths than the registered model.
 
     Parameters
     ----------
@@ -54,13 +59,14 @@ def load_weights(model_name: str, file: Path | str | None = None, seed: int = 0,
         if file is not None:
             raise ConfigError(f"weights are either synthetic or those of {file}")
         return synthetic_state(model_name, seed), f"synthetic (seed {seed})"
-    expected = build_model(model_name).state_dict()
     if file is not None:
         path = Path(file)
-        return check_state(read_state(path), expected, f"{path}", model_name), f"file {path.name}"
+        given = read_state(path)
+        expected = build_like(model_name, given).state_dict()
+        return check_state(given, expected, f"{path}", model_name), f"file {path.name}"
     state = hub_state(spec)
     if state is not None:
-        return check_state(state, expected, "the timm hub's file", model_name), "timm hub"
+        return check_state(state, build_model(model_name).state_dict(), "the timm hub's file", model_name), "timm hub"
     description = f"synthetic (seed {seed}), no trained weights were available"
     return synthetic_state(model_name, seed), description
 
@@ -89,6 +95,35 @@ def read_state(path: Path) -> State:
     if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise WeightsError(f"{path} holds no state dict; give a .safetensors or .pth file with timm names")
     return content
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """What a ``.safetensors`` file of trained weights says about itself, see :func:`save_weights`; else nothing."""
+    if path.suffix != ".safetensors":
+        return {}
+    with safe_open(str(path), "pt") as file:
+        text = (file.metadata() or {}).get("sievit")
+    try:
+        facts = json.loads(text or "{}")
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict):
+        raise WeightsError(f"{path}: its sievit metadata are no JSON object; train or prune the network again")
+    return facts
+
+
+def save_weights(state: State, path: Path, facts: Mapping[str, Any]) -> None:
+    """Write weights and what is to be known about them, equal inputs as equal bytes.
+
+    Parameters
+    ----------
+    facts : anything JSON can hold; of these names :func:`algo.export.export` takes its defaults: ``class_names``
+        (list), ``mean`` and ``std`` (three numbers), ``keep_tokens``, ``drop_layers``; ``origin`` (text) says where the
+        weights come from
+    """
+    tensors = {name: tensor.detach().contiguous() for name, tensor in state.items()}
+    with replacing(path) as part:
+        save_file(tensors, str(part), metadata={"sievit": json.dumps(facts, sort_keys=True)})
 
 
 def check_state(state: State, expected: State, where: str, model_name: str) -> State:
