@@ -67,5 +67,6 @@ def fit(family: Family, cost: Cost, limit: float, *, unit: str = "", within: flo
             return found
     if found is None:
         smallest = cost(family.at(0.0))
-        raise ConfigError(f"no plan meets {limit:g} {unit}: even the smallest network needs {smallest:g}; raise the budget")
+        raise ConfigError(f"no plan meets {limit:g} {unit}: even the smallest network needs {smallest:g}; "
+                          "raise the budget")
     return found

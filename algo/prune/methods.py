@@ -1,7 +1,8 @@
 """Registry of pruning methods, in the style of timm: a factory by name.
 
-A method ranks the parts of a network once, and then answers with a plan for any share of its own measure (:class:`Family`).
-:func:`algo.prune.budget.fit` asks it for plans until a budget is met, so that every method works under every kind of budget.
+A method ranks the parts of a network once, and then answers with a plan for any share of its own measure
+(:class:`Family`). :func:`algo.prune.budget.fit` asks it for plans until a budget is met, so that every method works
+under every kind of budget.
 """
 
 from __future__ import annotations
