@@ -13,16 +13,17 @@ import torch
 from torch import nn
 
 from algo.data import calibration_pixels
-from algo.models import build_model
+from algo.models import build_like
 from algo.prune import prune_blocks, prune_neurons
 from algo.prune.blocks import Keep
+from algo.prune.plan import zero_block_masks
 from algo.quant.calibrate import collect
 from algo.quant.quantize import quantize
 from algo.quant.scales import Settings
 from algo.timm_compat import ImageNetInfo, resolve_data_config
 from algo.tokens.evit import threshold_drop, topk_schedule
 from algo.tokens.threshold import calibrate_thresholds
-from algo.weights import load_weights
+from algo.weights import load_weights, read_facts
 from flows.contracts.artifact import SparseVit, TokenDrop, validate
 from flows.contracts.errors import ConfigError
 from flows.contracts.hardware import BLOCK
@@ -46,6 +47,7 @@ class Prepared:
     drops : token drop per block
     mean, std : normalisation of the pixels
     image_size : pixels
+    class_names : one per class
     """
 
     name: str
@@ -56,16 +58,17 @@ class Prepared:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     image_size: int
+    class_names: tuple[str, ...]
 
 
 def export(
     model_name: str,
     *,
     weights: Path | str | None = None,
-    keep_blocks: Keep = 0.5,
-    keep_tokens: float = 0.7,
-    drop_layers: Sequence[int] = DROP_LAYERS,
-    drop_mode: str = "topk",
+    keep_blocks: Keep | None = None,
+    keep_tokens: float | None = None,
+    drop_layers: Sequence[int] | None = None,
+    drop_mode: str | None = None,
     threshold: float | None = None,
     balanced: bool = False,
     keep_neurons: float = 1.0,
@@ -83,10 +86,11 @@ def export(
     ----------
     model_name : registered model (``deit_t``, ``deit_s``, ``deit_b``, ``vit_micro``) or plain ViT of timm
     weights : file with timm names; None looks at the timm hub, then makes weights up
-    keep_blocks : share of weight blocks kept, in all layers or per block number or layer name; 1 keeps all
-    keep_tokens : share of patch tokens kept at every drop; 1 drops nothing
-    drop_layers : 0-based blocks; the default means a quarter, half and three quarters of the depth
-    drop_mode : ``"topk"`` or ``"threshold"``
+    keep_blocks : share of weight blocks kept, in all layers or per block number or layer name; 1 keeps all. Blocks of
+        zeros in the weights are pruned in any case. Default: 1 for weights that sievit trained or pruned, else 0.5
+    keep_tokens : share of patch tokens kept at every drop; 1 drops nothing. Default: as trained, else 0.7
+    drop_layers : 0-based blocks. Default: as trained, else a quarter, half and three quarters of the depth
+    drop_mode : ``"topk"`` or ``"threshold"``. Default: as trained, else top-k
     threshold : smallest mean attention from CLS (0..1) in threshold mode; None finds, for each layer, the one that
         keeps ``keep_tokens`` of the tokens of the calibration images
     balanced : the same number of blocks in every output block column
@@ -124,7 +128,7 @@ def export(
     artifact = SparseVit(
         model=model_name, weights=prepared.weights, image_size=prepared.image_size,
         patch=prepared.model.patch_embed.patch_size[0], heads=prepared.model.blocks[0].attn.num_heads,
-        mean=prepared.mean, std=prepared.std, class_names=class_names(prepared.model.num_classes),
+        mean=prepared.mean, std=prepared.std, class_names=prepared.class_names,
         input_scale=numbers.input_scale, embed=numbers.embed, residual_init=numbers.residual_init,
         blocks=numbers.blocks, norm=numbers.norm, head=numbers.head, scales=numbers.scales)
     validate(artifact)
@@ -141,10 +145,10 @@ def _prepare(
     model_name: str,
     *,
     weights: Path | str | None = None,
-    keep_blocks: Keep = 0.5,
-    keep_tokens: float = 0.7,
-    drop_layers: Sequence[int] = DROP_LAYERS,
-    drop_mode: str = "topk",
+    keep_blocks: Keep | None = None,
+    keep_tokens: float | None = None,
+    drop_layers: Sequence[int] | None = None,
+    drop_mode: str | None = None,
     threshold: float | None = None,
     balanced: bool = False,
     keep_neurons: float = 1.0,
@@ -158,18 +162,28 @@ def _prepare(
     report = progress or (lambda stage, share: None)
     report("weights", 0.0)
     state, origin = load_weights(model_name, weights, seed, synthetic=synthetic)
+    facts = {} if weights is None else read_facts(Path(weights))
     report("prune", 0.0)
     state = prune_neurons(state, keep_neurons)
     edges = (block, block) if isinstance(block, int) else block
-    state, masks = prune_blocks(state, keep_blocks, edges, balanced=balanced)
-    model = _model_of(model_name, state)
-    config = resolve_data_config({}, model=model)
-    size, mean, std = model.patch_embed.img_size[0], config["mean"], config["std"]
+    keep = (1.0 if facts else 0.5) if keep_blocks is None else keep_blocks
+    state, _ = prune_blocks(state, keep, edges, balanced=balanced)
+    model = model_of(model_name, state)
+    config = resolve_data_config({}, model=model) | facts
+    size, mean, std = model.patch_embed.img_size[0], tuple(config["mean"]), tuple(config["std"])
     report("calibration images", 0.0)
     pixels = calibration_pixels(calibration, size, count=calibration_images, seed=seed)
-    layers = resolve_layers(drop_layers, len(model.blocks))
-    drops = _drops(model, pixels, mean, std, layers, keep_tokens, drop_mode, threshold)
-    return Prepared(model_name, model, origin, masks, drops, mean, std, size), pixels
+    layers = resolve_layers(drop_layers or facts.get("drop_layers", DROP_LAYERS), len(model.blocks))
+    mode = drop_mode or facts.get("drop_mode", "topk")
+    if mode == "threshold" and keep_tokens is None and threshold is None:
+        threshold = facts.get("threshold")
+    if keep_tokens is None:
+        keep_tokens = float(facts.get("keep_tokens", 1.0 if facts and threshold is None else 0.7))
+    drops = _drops(model, pixels, mean, std, layers, keep_tokens, mode, threshold)
+    names = tuple(facts.get("class_names", ()))
+    if len(names) != model.num_classes:
+        names = class_names(model.num_classes)
+    return Prepared(model_name, model, origin, zero_block_masks(state), drops, mean, std, size, names), pixels
 
 
 def resolve_layers(layers: Sequence[int], depth: int) -> tuple[int, ...]:
@@ -209,9 +223,9 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _model_of(model_name: str, state: dict[str, torch.Tensor]) -> Any:
-    depth = sum(name.endswith("mlp.fc1.bias") for name in state)
-    model = build_model(model_name, [len(state[f"blocks.{layer}.mlp.fc1.bias"]) for layer in range(depth)])
+def model_of(model_name: str, state: dict[str, torch.Tensor]) -> Any:
+    """The network with the weights ``state``, without gradients."""
+    model = build_like(model_name, state)
     model.load_state_dict(state)
     return model.requires_grad_(False)
 
