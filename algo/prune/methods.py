@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+from torch import Tensor
 
 from algo.prune.plan import Pruned
 from flows.contracts.artifact import TokenDrop
@@ -50,8 +51,17 @@ class Subject:
     progress: Progress = lambda stage, share: None
 
 
+def weights_of(subject: Subject) -> dict[str, Tensor]:
+    """The subject's weights by timm name; not copies."""
+    return {name: tensor.detach() for name, tensor in subject.model.state_dict().items()}
+
+
 class Family(Protocol):
-    """Plans of one network by one method, from dense to nothing left."""
+    """Plans of one network by one method, from dense to nothing left.
+
+    Where the network takes long to make, the class may also have ``sketch(share)``: a network of the same cost, whose
+    weights are not finished, see :func:`algo.prune.budget.fit`.
+    """
 
     def at(self, share: float) -> Pruned:
         """The network with ``share`` (0..1) of its prunable work left: 1 is dense; costs do not fall when it grows."""
