@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from algo.prune.blocks import State, layer_names, prune_blocks
 from algo.prune.methods import Subject, register_method, weights_of
-from algo.prune.plan import PruningPlan, Pruned
+from algo.prune.plan import Pruned, PruningPlan
 from flows.contracts.hardware import BLOCK, ceil_div
 
 SMALLEST = 1e-9

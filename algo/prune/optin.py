@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from algo.data import normalise
 from algo.prune.knapsack import Scores, group_neurons
 from algo.prune.masked import blocks_from, embed, unit_masks
 from algo.prune.methods import Subject, register_method
 from algo.prune.rescale import rescale
 from algo.prune.trajectory import Trajectory, record
 from algo.prune.units import Kept, UnitFamily
-from algo.data import normalise
 from algo.tokens.evit import block_with_drop
 from flows.contracts.errors import ConfigError
 

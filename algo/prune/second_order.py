@@ -15,7 +15,7 @@ from algo.prune.compensate import compensate
 from algo.prune.curvature import Curvature, measure_curvature
 from algo.prune.methods import Subject, register_method, weights_of
 from algo.prune.order import Order, by_importance, reorder, row_order
-from algo.prune.plan import PruningPlan, Pruned, apply_plan, zero_block_masks
+from algo.prune.plan import Pruned, PruningPlan, apply_plan, zero_block_masks
 from algo.prune.surgeon import damped, removal_costs
 from algo.tokens.count import alive_tokens
 

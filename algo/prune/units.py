@@ -10,7 +10,7 @@ from torch import Tensor
 
 from algo.prune.knapsack import Scores, neuron_masks, select, unit_costs
 from algo.prune.methods import Subject, weights_of
-from algo.prune.plan import PruningPlan, Pruned, apply_plan
+from algo.prune.plan import Pruned, PruningPlan, apply_plan
 
 State = dict[str, Tensor]
 Kept = dict[int, np.ndarray]
