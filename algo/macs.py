@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from algo.prune.plan import expand, zero_block_masks
 from algo.tokens.count import alive_tokens
 from flows.contracts.artifact import TokenDrop
+from flows.contracts.hardware import BLOCK, ceil_div
 
 State = Mapping[str, Tensor]
 
@@ -52,7 +52,7 @@ def count_work(
     drops: Mapping[int, TokenDrop] | None = None,
     masks: Mapping[str, np.ndarray] | None = None,
     *,
-    skip_dead_heads: bool = False,
+    skip_unused: bool = True,
 ) -> Work:
     """MACs and parameters of the network with these weights.
 
@@ -62,19 +62,22 @@ def count_work(
     heads : attention heads
     drops : token drop per block; a threshold drop counts as dropping nothing, which is its worst case
     masks : kept 16x16 blocks per layer; by default the blocks that are not all zero
-    skip_dead_heads : leave out the attention of heads without a weight in the values or in the projection. Off, as
-        hardware that computes all heads' scores does not save it.
+    skip_unused : leave out attention that changes nothing: values and context of a column of 16 channels that the
+        projection does not read, the scores of a head without a column that is read, products of queries and keys that
+        are zero (but one per head). Where tokens are dropped, every head's scores count, and its first value column.
     """
+    drops = drops or {}
     masks = zero_block_masks(dict(state)) if masks is None else masks
     kept = {name: _kept_weights(state, name, masks) for name in _matrices(state)}
-    tokens, width = state["pos_embed"].shape[1:]
-    alive = alive_tokens(tokens, sum(name.endswith("mlp.fc1.weight") for name in state), drops or {})
+    tokens = state["pos_embed"].shape[1]
+    alive = alive_tokens(tokens, sum(name.endswith("mlp.fc1.weight") for name in state), drops)
     linear = attention = 0
     for index, (before, after) in enumerate(alive):
         path = f"blocks.{index}"
-        living = _living_heads(state, path, heads) if skip_dead_heads else heads
-        attention += 2 * before**2 * (width // heads) * living
-        linear += before * (kept[f"{path}.attn.qkv"] + kept[f"{path}.attn.proj"])
+        pairs, values = _attention_columns(state, path, heads, masks, selects=index in drops, skip=skip_unused)
+        used = np.concatenate([pairs.ravel(), pairs.ravel(), values.ravel()])
+        attention += before**2 * BLOCK * int(pairs.sum() + values.sum())
+        linear += before * (_weights_of_rows(state, f"{path}.attn.qkv", masks, used) + kept[f"{path}.attn.proj"])
         linear += after * (kept[f"{path}.mlp.fc1"] + kept[f"{path}.mlp.fc2"])
     others = sum(tensor.numel() for name, tensor in state.items() if name.removesuffix(".weight") not in kept)
     return Work(embed=(tokens - 1) * kept["patch_embed.proj"], linear=linear, attention=attention, head=kept["head"],
@@ -86,13 +89,36 @@ def _matrices(state: State) -> list[str]:
             if name.endswith(".weight") and tensor.dim() >= 2]
 
 
+def _mask(state: State, name: str, masks: Mapping[str, np.ndarray]) -> np.ndarray:
+    weight = state[f"{name}.weight"]
+    return masks.get(name, np.ones((ceil_div(weight.shape[0], BLOCK), ceil_div(weight[0].numel(), BLOCK)), dtype=bool))
+
+
 def _kept_weights(state: State, name: str, masks: Mapping[str, np.ndarray]) -> int:
     weight = state[f"{name}.weight"]
     return int(expand(masks[name], weight).sum()) if name in masks else weight.numel()
 
 
-def _living_heads(state: State, path: str, heads: int) -> int:
-    """Heads whose values and whose columns of the projection are not all zero."""
-    value = state[f"{path}.attn.qkv.weight"].chunk(3)[2].reshape(heads, -1)
-    projection = state[f"{path}.attn.proj.weight"].T.reshape(heads, -1)
-    return int(torch.logical_and((value != 0).any(dim=1), (projection != 0).any(dim=1)).sum())
+def _weights_of_rows(state: State, name: str, masks: Mapping[str, np.ndarray], rows: np.ndarray) -> int:
+    """Kept weights in the block rows ``rows``."""
+    return int(_mask(state, name, masks)[rows].sum()) * BLOCK**2
+
+
+def _attention_columns(
+    state: State, path: str, heads: int, masks: Mapping[str, np.ndarray], *, selects: bool, skip: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Columns of 16 channels that are computed, bool ``(heads, columns)``: of queries and keys, and of values."""
+    read = _mask(state, f"{path}.attn.proj", masks).any(axis=0).reshape(heads, -1)
+    if not skip:
+        return np.ones_like(read), np.ones_like(read)
+    alive = _mask(state, f"{path}.attn.qkv", masks).any(axis=1)
+    bias = state.get(f"{path}.attn.qkv.bias")
+    if bias is not None:
+        alive = alive | (bias != 0).reshape(-1, BLOCK).any(dim=1).numpy()
+    query, key, _ = alive.reshape(3, *read.shape)
+    values, pairs = read.copy(), query & key
+    if selects:
+        values[~read.any(axis=1), 0] = True
+    pairs[~pairs.any(axis=1), 0] = True
+    pairs[~values.any(axis=1)] = False
+    return pairs, values

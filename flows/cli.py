@@ -16,10 +16,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from flows.cli_prune import commands as prune_commands
 from flows.contracts.errors import ConfigError, SievitError
 
 app = typer.Typer(name="sievit", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Vision Transformers with pruned weights and dropped tokens, from PyTorch to bit-exact RTL.")
+app.add_typer(prune_commands)
 # Where output goes into a file, tables are wide enough for every column.
 screen = Console(width=None if sys.stdout.isatty() else 120)
 messages = Console(stderr=True)

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from algo.prune.blocks import State, layer_names, prune_blocks
 from algo.prune.methods import Subject, register_method, weights_of
 from algo.prune.plan import Pruned, PruningPlan
+from algo.prune.scores import magnitude
 from flows.contracts.hardware import BLOCK, ceil_div
+
+__all__ = ["balanced_counts", "by_balanced_magnitude", "by_magnitude", "magnitude"]
 
 SMALLEST = 1e-9
 """Share that stands for nothing left; every matrix keeps a block."""
@@ -38,7 +41,7 @@ class BalancedFamily:
         shapes = {name: tuple(ceil_div(edge, BLOCK) for edge in self.state[f"{name}.weight"].shape)
                   for name in layer_names(self.state)}
         counts = balanced_counts(shapes, share)
-        keep = {name: count / shapes[name][1] for name, count in counts.items()}
+        keep: dict[int | str, float] = {name: count / shapes[name][1] for name, count in counts.items()}
         state, masks = prune_blocks(self.state, keep, balanced=True)
         return Pruned(PruningPlan("balanced_magnitude", blocks=masks), state, masks)
 
@@ -64,12 +67,12 @@ def balanced_counts(shapes: Mapping[str, tuple[int, ...]], share: float) -> dict
 
 
 @register_method("magnitude", needs="nothing")
-def magnitude(subject: Subject) -> MagnitudeFamily:
+def by_magnitude(subject: Subject) -> MagnitudeFamily:
     """The blocks with the smallest weights go, the same share in every matrix."""
     return MagnitudeFamily(weights_of(subject))
 
 
 @register_method("balanced_magnitude", needs="nothing")
-def balanced_magnitude(subject: Subject) -> BalancedFamily:
+def by_balanced_magnitude(subject: Subject) -> BalancedFamily:
     """As magnitude, with as many blocks in every output column, so that parallel clusters are equally busy."""
     return BalancedFamily(weights_of(subject))

@@ -1,10 +1,10 @@
 """Order in which blocks of a weight matrix go when the others make up for each.
 
 Optimal Brain Surgeon (Hassibi and Stork, 1992) for blocks of inputs, as Optimal Brain Compression does it (Frantar and
-Alistarh, NeurIPS 2022): with the input moments ``H``, leaving out the inputs ``c`` of some rows ``W`` of the matrix costs
-``tr(W_c ((H^-1)_cc)^-1 W_c^T)`` after the best change of the other weights. The cheapest block goes, the others are
-changed, ``H^-1`` loses its inputs, and so on until nothing is left. Rows of a block row share their mask, so one inverse
-per block row is enough.
+Alistarh, NeurIPS 2022): with the input moments ``H``, leaving out the inputs ``c`` of some rows ``W`` of the matrix
+costs ``tr(W_c ((H^-1)_cc)^-1 W_c^T)`` after the best change of the other weights. The cheapest block goes, the others
+are changed, ``H^-1`` loses its inputs, and so on until nothing is left. Rows of a block row share their mask, so one
+inverse per block row is enough.
 """
 
 from __future__ import annotations
