@@ -87,6 +87,7 @@ def prune_table(
     methods: Annotated[str, typer.Option(help="Methods, as kwon,optin; or all.")] = "all",
     images: Annotated[int | None, typer.Option(help="Score only that many images.")] = None,
     seed: Seed = 0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure rows again that the file holds.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Accuracy of every training-free pruning method at the same MACs."""
@@ -97,7 +98,7 @@ def prune_table(
 
         options = TableOptions(model=model, weights=weights, pack=pack, calibration=calibration,
                                calibration_images=calibration_images, budgets=shares(macs), methods=names(methods),
-                               images=images, seed=seed)
+                               images=images, seed=seed, fresh=fresh)
         with cli._progress(quiet=as_json) as show:
             content = measure_table(options, out, show)
         if as_json:

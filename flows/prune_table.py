@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.table import Table
 
-from flows.cache import file_hash, source_hash
+from flows.cache import file_hash
 from flows.contracts.errors import ConfigError
 from flows.contracts.files import replacing
 from flows.wilson import wilson
@@ -32,6 +32,7 @@ class TableOptions:
     budgets : shares of the dense network's multiplications
     methods : names, None for all
     images : score only that many images
+    fresh : measure rows again that the file holds
     """
 
     model: str
@@ -43,14 +44,16 @@ class TableOptions:
     methods: tuple[str, ...] | None = None
     images: int | None = None
     seed: int = 0
+    fresh: bool = False
 
 
 def measure_table(options: TableOptions, out: Path, progress: Progress | None = None) -> dict[str, Any]:
     """Prune by every method to every budget, and score the results.
 
     ``out`` (JSON, and a Markdown table beside it) is written after every row, so that a run can be stopped and goes on
-    where it was. A row is measured again when the images, the weights, the options or the sources of :mod:`algo` have
-    changed. Accuracy is that of the float network under bfloat16 autocast.
+    where it was. All rows are measured again when the images, the weights or the options have changed, and when
+    ``options.fresh`` says so, as after a change of a method. Accuracy is that of the float network under bfloat16
+    autocast.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def measure_table(options: TableOptions, out: Path, progress: Progress | None = 
     skipped = {spec.name: "needs training" for spec in specs if spec.needs == "training"}
     skipped |= {spec.name: "not for plain ViTs" for spec in specs if "vit" not in spec.architectures}
     runner = _Runner(options, report)
-    old = _old_rows(out, runner.key)
+    old = {} if options.fresh else _old_rows(out, runner.key)
     rows = [old.get(("dense", 1.0)) or runner.dense()]
     content: dict[str, Any] = {
         "key": runner.key, "model": options.model, "weights": runner.origin, "pack": options.pack.name,
@@ -120,7 +123,7 @@ class _Runner:
             "model": options.model, "weights": file_hash(options.weights) if options.weights else self.origin,
             "pack": file_hash(options.pack), "seed": options.seed, "images": len(self.images),
             "calibration": file_hash(options.calibration) if options.calibration else "",
-            "calibration_images": len(self.subject.pixels), "source": source_hash("algo")}
+            "calibration_images": len(self.subject.pixels)}
 
     def family(self, spec: Any) -> Any:
         """The method's plans."""
