@@ -85,7 +85,7 @@ def check_options(options: PruneOptions) -> None:
     if name != "cycles" and not 0 < value <= 1:
         raise ConfigError(f"--{name} must be above 0 and at most 1, not {value:g}")
     if options.calibration_images is not None and options.calibration_images < 1:
-        raise ConfigError(f"--images must be at least 1, not {options.calibration_images}")
+        raise ConfigError(f"--calibration-images must be at least 1, not {options.calibration_images}")
 
 
 def prune_network(options: PruneOptions, progress: Progress | None = None) -> PruneOutcome:

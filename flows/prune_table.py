@@ -83,9 +83,9 @@ def measure_table(options: TableOptions, out: Path, progress: Progress | None = 
             row = old.get((spec.name, budget))
             if row is None:
                 if family is None:
-                    start = time.perf_counter()
+                    start = time.process_time()
                     family = runner.family(spec)
-                    prepare = time.perf_counter() - start
+                    prepare = time.process_time() - start
                 row = {**runner.row(spec.name, family, budget), "scoring_seconds": prepare}
             rows.append(row)
             _write(content, out)
@@ -143,15 +143,15 @@ class _Runner:
         from algo.macs import count_work
         from algo.prune.budget import fit
 
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             with one_thread():
                 fitted = fit(family, lambda pruned: count_work(pruned.state, self.heads).macs,
                              budget * self.dense_work.macs, unit="MACs")
         except ConfigError as error:
             return {"method": name, "budget": budget, "error": str(error),
-                    "seconds": time.perf_counter() - start}
-        seconds = time.perf_counter() - start
+                    "seconds": time.process_time() - start}
+        seconds = time.process_time() - start
         return {"method": name, "budget": budget, **self._figures(fitted.pruned.state), "seconds": seconds}
 
     def _figures(self, state: dict[str, Any]) -> dict[str, Any]:
@@ -217,8 +217,8 @@ def markdown(content: Mapping[str, Any]) -> str:
     lines = ["# Training-free pruning", "",
              (f"{content['model']}, weights: {content['weights']}. {content['images']} images of {content['pack']}; "
               f"calibrated on {content['calibration_images']} images of {content['calibration']}; seed "
-              f"{content['seed']}. Float network under bfloat16 autocast. Seconds: scores and this row's plan and "
-              "weights, one thread."), "",
+              f"{content['seed']}. Float network under bfloat16 autocast. Seconds of one core: scores, and this "
+              "row's plan and weights."), "",
              "| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(cells) + " |" for cells in table_rows(content)]
     lines += ["", *(f"Not measured: {name} ({reason})." for name, reason in sorted(content["skipped"].items()))]

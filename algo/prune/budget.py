@@ -59,23 +59,25 @@ def fit(family: Family, cost: Cost, limit: float, *, unit: str = "", within: flo
     if best.cost <= limit:
         return best
     sketch: Callable[[float], Pruned] | None = getattr(family, "sketch", None)
-    if sketch is None:
-        return _search(family.at, cost, limit, unit, within, steps)
     target = limit
     for _ in range(ATTEMPTS):
-        found = _search(sketch, cost, target, unit, within, steps)
+        found = _search(sketch or family.at, cost, target, within, steps)
+        if found is None:
+            break
+        if sketch is None:
+            return found
         pruned = family.at(found.share)
         made = Fitted(pruned, found.share, cost(pruned))
         if made.cost <= limit:
             return made
         # Where equal counts of parts do not cost exactly the same, aim lower by what was too much.
-        target -= made.cost - limit
-    raise ConfigError(f"no plan was found for {limit:g} {unit}: the last one needs {made.cost:g}; raise the budget")
+        target = found.cost - (made.cost - limit)
+    smallest = cost(family.at(0.0))
+    raise ConfigError(f"no plan meets {limit:g} {unit}: even the smallest network needs {smallest:g}; "
+                      "raise the budget")
 
 
-def _search(
-    at: Callable[[float], Pruned], cost: Cost, limit: float, unit: str, within: float, steps: int
-) -> Fitted:
+def _search(at: Callable[[float], Pruned], cost: Cost, limit: float, within: float, steps: int) -> Fitted | None:
     low, high, found = 0.0, 1.0, None
     for _ in range(steps):
         share = (low + high) / 2
@@ -88,9 +90,5 @@ def _search(
         if found is None or candidate.cost > found.cost:
             found = candidate
         if found.cost >= (1 - within) * limit:
-            return found
-    if found is None:
-        smallest = cost(at(0.0))
-        raise ConfigError(f"no plan meets {limit:g} {unit}: even the smallest network needs {smallest:g}; "
-                          "raise the budget")
+            break
     return found

@@ -38,10 +38,10 @@ def optin(subject: Subject) -> UnitFamily:
     the errors of the features of all later blocks and of the logits add up to its importance. Neurons are grouped by
     the exact norm of what they add to the residual stream on that batch, ``|h_j| |w_j|``, so that a group goes together
     that would go together; the output of their layer follows from the dense one by subtraction of what the group adds,
-    so only the blocks behind it run. Selection as in :mod:`algo.prune.knapsack`; kept units are scaled by least squares
-    as Kwon et al. do (option ``rescale``, on; the paper's method is without).
+    so only the blocks behind it run. Selection as in :mod:`algo.prune.knapsack`.
 
-    Options: ``batch`` (images, 8), ``feature_weight`` (10), ``rescale`` (bool), ``damp`` (of the rescaling).
+    Options: ``batch`` (images, 8), ``feature_weight`` (10), ``rescale`` (bool, off: least-squares mask values of the
+    kept units, as Kwon et al. have them), ``damp`` (of the rescaling).
     """
     if len(subject.pixels) == 0:
         raise ConfigError("optin needs calibration images; give a pack or a folder of images")
@@ -53,7 +53,7 @@ def optin(subject: Subject) -> UnitFamily:
         return rescale(subject, kept_heads, kept_neurons, float(subject.options.get("damp", DAMP)))
 
     return UnitFamily("optin", subject, heads, members, groups,
-                      tune=tune if subject.options.get("rescale", True) else None)
+                      tune=tune if subject.options.get("rescale", False) else None)
 
 
 @dataclass(eq=False)
