@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,7 +73,8 @@ def measure_table(options: TableOptions, out: Path, progress: Progress | None = 
     old = {} if options.fresh else _old_rows(out, runner.key)
     rows = [old.get(("dense", 1.0)) or runner.dense()]
     content: dict[str, Any] = {
-        "key": runner.key, "model": options.model, "weights": runner.origin, "pack": options.pack.name,
+        "key": runner.key, "command": command_line(options, out),
+        "model": options.model, "weights": runner.origin, "pack": options.pack.name,
         "calibration": options.calibration.name if options.calibration else "photographs of scikit-image",
         "calibration_images": len(runner.subject.pixels), "images": len(runner.images), "seed": options.seed,
         "skipped": skipped, "rows": rows}
@@ -175,6 +177,25 @@ class _Runner:
         return figures
 
 
+def command_line(options: TableOptions, out: Path) -> str:
+    """The command that measures the table; files below the folder ``SIEVIT_DATA`` are written as such."""
+    flags = {
+        "model": options.model, "weights": options.weights and _portable(options.weights),
+        "calibration": options.calibration and _portable(options.calibration),
+        "calibration-images": options.calibration_images, "macs": ",".join(f"{share:g}" for share in options.budgets),
+        "methods": ",".join(options.methods or ("all",)), "images": options.images, "seed": options.seed,
+        "out": _portable(out)}
+    words = [f"--{name} {value}" for name, value in flags.items() if value is not None]
+    return " ".join(["sievit prune-table", _portable(options.pack), *words])
+
+
+def _portable(path: Path) -> str:
+    folder = os.environ.get("SIEVIT_DATA")
+    if folder and path.resolve().is_relative_to(Path(folder).resolve()):
+        return f"$SIEVIT_DATA/{path.resolve().relative_to(Path(folder).resolve())}"
+    return str(path)
+
+
 def _old_rows(out: Path, key: Mapping[str, Any]) -> dict[tuple[str, float], dict[str, Any]]:
     """Rows of an earlier run with the same key."""
     try:
@@ -219,6 +240,7 @@ def markdown(content: Mapping[str, Any]) -> str:
               f"calibrated on {content['calibration_images']} images of {content['calibration']}; seed "
               f"{content['seed']}. Float network under bfloat16 autocast. Seconds of one core: scores, and this "
               "row's plan and weights."), "",
+             f"    {content['command']}", "",
              "| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(cells) + " |" for cells in table_rows(content)]
     lines += ["", *(f"Not measured: {name} ({reason})." for name, reason in sorted(content["skipped"].items()))]

@@ -117,6 +117,7 @@ def table(pack: Path, out: Path, *arguments: object) -> Result:
 
 def test_table_goes_on_where_it_was(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "table.json"
+    monkeypatch.setenv("SIEVIT_DATA", str(pack.parent))
     result = table(pack, out, "--json")
     assert result.exit_code == 0, result.output
     content = json.loads(out.read_text())
@@ -127,7 +128,9 @@ def test_table_goes_on_where_it_was(pack: Path, tmp_path: Path, monkeypatch: pyt
     assert "no plan meets" in content["rows"][2]["error"]
     for row in content["rows"][:2]:
         assert row["top1_interval"] == list(wilson(round(12 * row["top1"]), 12))
+    assert content["command"].startswith(f"sievit prune-table $SIEVIT_DATA/{pack.name} --model vit_micro")
     text = out.with_suffix(".md").read_text()
+    assert content["command"] in text
     assert "| magnitude | 0.002 G | 7" in text and "| kwon | " in text and "out of reach" in text
 
     measured = []
