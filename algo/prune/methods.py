@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -69,6 +69,7 @@ class Family(Protocol):
 
 
 Method = Callable[[Subject], Family]
+M = TypeVar("M", bound=Method)
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,12 @@ NEEDS = ("nothing", "images", "labels", "training")
 _METHODS: dict[str, MethodSpec] = {}
 
 
-def register_method(name: str, needs: str, architectures: tuple[str, ...] = ("vit",)) -> Callable[[Method], Method]:
+def register_method(name: str, needs: str, architectures: tuple[str, ...] = ("vit",)) -> Callable[[M], M]:
     """Decorator: make a pruning method known as ``name``."""
     if needs not in NEEDS:
         raise ValueError(f"method {name} needs {needs!r}, which is none of {NEEDS}")
 
-    def register(function: Method) -> Method:
+    def register(function: M) -> M:
         if name in _METHODS:
             raise ValueError(f"pruning method {name!r} is registered twice")
         summary = (function.__doc__ or "").strip().split("\n")[0]
