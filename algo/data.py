@@ -101,6 +101,22 @@ def calibration_pixels(source: Path | str | None, size: int, *, count: int | Non
     return np.stack([pack_pixels(pack, i, size) for i in _choose(len(pack), count, generator)])
 
 
+def calibration_labels(source: Path | str | None, classes: int, *, count: int | None = None,
+                       seed: int = 0) -> np.ndarray | None:
+    """Labels of the images that :func:`calibration_pixels` returns for the same ``source``, ``count`` and ``seed``.
+
+    Returns
+    -------
+    int64 ``(images,)``; None where nothing is known: without a pack, or when its classes are not those of the network.
+    """
+    if source is None or Path(source).is_dir():
+        return None
+    pack = load_pack(source)
+    if len(pack.names) != classes or not 0 <= pack.label.min() <= pack.label.max() < classes:
+        return None
+    return pack.label[_choose(len(pack), count, np.random.default_rng(seed))].astype(np.int64)
+
+
 def pack_pixels(pack: Pack, index: int, size: int) -> np.ndarray:
     """Image ``index`` as uint8 ``(size, size, 3)``; packs hold images resized before, so only the centre is cut."""
     return crop(pack.image(index), size, resize=False)

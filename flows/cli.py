@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-import flows.cli_train  # noqa: F401 - adds its command
+import flows.cli_prune
+import flows.cli_train  # noqa: F401
 from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, print_json, progress_bars, screen
 from flows.contracts.errors import ConfigError
 

@@ -1,7 +1,13 @@
-"""Weight pruning: blocks of weights and whole MLP neurons. Masks are on the 16x16 grid of the hardware."""
+"""Weight pruning: blocks of weights, whole MLP neurons and heads. Masks are on the 16x16 grid of the hardware.
 
+Importing the package registers its methods; a new one is a file that registers itself and a line here.
+"""
+
+from algo.prune import kwon, magnitude, optin, second_order
 from algo.prune.blocks import prune_blocks
+from algo.prune.methods import method_names, method_spec, register_method
 from algo.prune.neurons import prune_neurons
 from algo.prune.scores import register_scores, score_names
 
-__all__ = ["prune_blocks", "prune_neurons", "register_scores", "score_names"]
+__all__ = ["kwon", "magnitude", "method_names", "method_spec", "optin", "prune_blocks", "prune_neurons",
+           "register_method", "register_scores", "score_names", "second_order"]

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import algo.prune.magnitude  # noqa: F401 - registers the scores
 from algo.prune.scores import block_scores
 from flows.contracts.errors import ConfigError
 from flows.contracts.hardware import BLOCK
@@ -53,7 +52,7 @@ def prune_blocks(
     if any(edge <= 0 or edge % BLOCK for edge in block):
         raise ConfigError(f"block size {block[0]}x{block[1]} must be multiples of {BLOCK}")
     score = block_scores(scores)
-    names = _layer_names(state, extra)
+    names = layer_names(state, extra)
     _check_keep(keep, names)
     pruned, masks = dict(state), {}
     for name in names:
@@ -86,7 +85,14 @@ def keep_best(scores: Tensor, share: float, balanced: bool) -> Tensor:
     return torch.zeros_like(rows, dtype=torch.bool).scatter_(1, best, True).reshape(scores.shape)
 
 
-def _layer_names(state: State, extra: tuple[str, ...]) -> list[str]:
+def layer_names(state: State, extra: tuple[str, ...] = ()) -> list[str]:
+    """The linear layers of the blocks, in the order of ``state``, and ``extra``.
+
+    Raises
+    ------
+    ConfigError
+        When the network has no layer of a name in ``extra``.
+    """
     pattern = re.compile(r"blocks\.\d+\.(" + "|".join(re.escape(layer) for layer in LAYERS) + r")\.weight")
     names = [key.removesuffix(".weight") for key in state if pattern.fullmatch(key)]
     for name in extra:

@@ -15,6 +15,9 @@ from flows.contracts.errors import ConfigError
 
 Cost = Callable[[Pruned], float]
 
+ATTEMPTS = 4
+"""Networks made from sketches, at most."""
+
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
@@ -35,6 +38,9 @@ class Fitted:
 def fit(family: Family, cost: Cost, limit: float, *, unit: str = "", within: float = 0.002, steps: int = 16) -> Fitted:
     """The largest network of ``family`` whose cost is at most ``limit``, by bisection of the share.
 
+    A family whose networks take long to make may have a second function, ``sketch``, for a network of the same cost as
+    that of ``at`` (or nearly); the search then looks at sketches, and only its result is made.
+
     Parameters
     ----------
     cost : of a network; roughly monotone in the share
@@ -52,10 +58,30 @@ def fit(family: Family, cost: Cost, limit: float, *, unit: str = "", within: flo
     best = Fitted(dense, 1.0, cost(dense))
     if best.cost <= limit:
         return best
+    sketch: Callable[[float], Pruned] | None = getattr(family, "sketch", None)
+    target = limit
+    for _ in range(ATTEMPTS):
+        found = _search(sketch or family.at, cost, target, within, steps)
+        if found is None:
+            break
+        if sketch is None:
+            return found
+        pruned = family.at(found.share)
+        made = Fitted(pruned, found.share, cost(pruned))
+        if made.cost <= limit:
+            return made
+        # Where equal counts of parts do not cost exactly the same, aim lower by what was too much.
+        target = found.cost - (made.cost - limit)
+    smallest = cost(family.at(0.0))
+    raise ConfigError(f"no plan meets {limit:g} {unit}: even the smallest network needs {smallest:g}; "
+                      "raise the budget")
+
+
+def _search(at: Callable[[float], Pruned], cost: Cost, limit: float, within: float, steps: int) -> Fitted | None:
     low, high, found = 0.0, 1.0, None
     for _ in range(steps):
         share = (low + high) / 2
-        pruned = family.at(share)
+        pruned = at(share)
         candidate = Fitted(pruned, share, cost(pruned))
         if candidate.cost > limit:
             high = share
@@ -64,9 +90,5 @@ def fit(family: Family, cost: Cost, limit: float, *, unit: str = "", within: flo
         if found is None or candidate.cost > found.cost:
             found = candidate
         if found.cost >= (1 - within) * limit:
-            return found
-    if found is None:
-        smallest = cost(family.at(0.0))
-        raise ConfigError(f"no plan meets {limit:g} {unit}: even the smallest network needs {smallest:g}; "
-                          "raise the budget")
+            break
     return found

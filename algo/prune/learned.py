@@ -13,15 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from algo.prune.importance import Power, attention_importance, mlp_importance, neuron_importance
 from algo.prune.masking import Masks
 from flows.contracts.hardware import BLOCK
+
+SPREAD = 2.0
+"""Initial scores lie between minus and plus this, evenly: far enough that a few steps do not turn the order around."""
 
 
 class Learned(Masks):
     """Masks with learned scores, which start at 0 (see :class:`algo.prune.masking.Masks` for the parameters)."""
 
-    def __init__(self, model: Any, pattern: str = "alternate", *, balanced: bool = False) -> None:
-        super().__init__(model, pattern, balanced=balanced)
+    def __init__(self, model: Any, pattern: str = "alternate", *, balanced: bool = False,
+                 attention: float | None = None) -> None:
+        super().__init__(model, pattern, balanced=balanced, attention=attention)
         self.scores = nn.ParameterDict()
         for name in self.names():
             rows, columns = model.get_submodule(name).weight.shape
@@ -29,6 +34,21 @@ class Learned(Masks):
         if pattern == "alternate":
             for layer, block in enumerate(model.blocks):
                 self.scores[_key(f"blocks.{layer}.mlp")] = nn.Parameter(torch.zeros(block.mlp.fc1.out_features))
+
+    @torch.no_grad()
+    def begin(self, power: Power) -> None:
+        """Let the scores start in the order of importance on some images, which ``power`` was measured on."""
+        model = self.network
+        for layer in range(self.depth):
+            path = f"blocks.{layer}"
+            found = dict(zip(("attn_qkv", "attn_proj"), attention_importance(model, power, layer), strict=True))
+            if self.pattern == "alternate":
+                found["mlp"] = neuron_importance(model, power, layer)
+            else:
+                found |= dict(zip(("mlp_fc1", "mlp_fc2"), mlp_importance(model, power, layer), strict=True))
+            for name, importance in found.items():
+                parts = importance.chunk(3 if name == "attn_qkv" else 1)
+                self.scores[_key(f"{path}.{name}")].copy_(torch.cat([_even(part) for part in parts]))
 
     def block_scores(self, name: str) -> Tensor:
         """The learned scores of a layer's blocks."""
@@ -81,6 +101,14 @@ class _MaskedNeurons(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
         weight, mask = ctx.saved_tensors
         return grads[0] * mask, (grads[0] * weight).sum(dim=ctx.axis), None, None
+
+
+def _even(importance: Tensor) -> Tensor:
+    """Scores in the order of ``importance``, evenly between minus and plus ``SPREAD``."""
+    order = importance.flatten().argsort(stable=True)
+    scores = torch.empty(len(order))
+    scores[order] = torch.linspace(-SPREAD, SPREAD, len(order))
+    return scores.reshape(importance.shape)
 
 
 def _key(name: str) -> str:

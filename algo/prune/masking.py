@@ -6,6 +6,7 @@ of one MLP. A subclass says how important each of them is; this class turns that
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -33,14 +34,18 @@ class Masks(nn.Module):
     model : VisionTransformer; its weights are looked at, not changed
     pattern : ``alternate`` or ``blocks``
     balanced : the same number of blocks in every output block column
+    attention : share of attention's matrices that is kept when the share of all is one half; the MLP has what is left.
+        By default both keep the same share
 
     Attributes
     ----------
     keep : share that is kept at present; :meth:`refresh` makes it take effect
     """
 
-    def __init__(self, model: Any, pattern: str = "alternate", *, balanced: bool = False) -> None:
+    def __init__(self, model: Any, pattern: str = "alternate", *, balanced: bool = False,
+                 attention: float | None = None) -> None:
         super().__init__()
+        self.attention = attention
         if pattern not in PATTERNS:
             raise ConfigError(f"pruning pattern must be one of {', '.join(PATTERNS)}, not {pattern!r}")
         self.keep, self.pattern, self.balanced = 1.0, pattern, balanced
@@ -65,6 +70,18 @@ class Masks(nn.Module):
         layers = ["attn.qkv", "attn.proj"] + (["mlp.fc1", "mlp.fc2"] if self.pattern == "blocks" else [])
         return [f"blocks.{layer}.{name}" for layer in range(self.depth) for name in layers]
 
+    def shares(self, keep: float) -> dict[str, float]:
+        """Shares of the weights of attention (``"attn"``) and of the MLPs (``"mlp"``) that make ``keep`` together.
+
+        Attention keeps ``keep ** power``, with the power at which one half becomes :attr:`attention`.
+        """
+        if self.attention is None:
+            return {"attn": keep, "mlp": keep}
+        sizes = {part: sum(tensor.numel() for name, tensor in self.network.blocks.named_parameters()
+                           if f".{part}." in name and tensor.dim() > 1) for part in ("attn", "mlp")}
+        own = keep ** (math.log(self.attention) / math.log(0.5))
+        return {"attn": own, "mlp": max((keep * sum(sizes.values()) - own * sizes["attn"]) / sizes["mlp"], 0.0)}
+
     def block_scores(self, name: str) -> Tensor:
         """Importance of the blocks of a layer ``(out / 16, in / 16)``."""
         raise NotImplementedError
@@ -85,7 +102,8 @@ class Masks(nn.Module):
         masks = {}
         for name in self.names():
             parts = self.block_scores(name).float().chunk(3 if name.endswith("qkv") else 1)
-            masks[name] = torch.cat([keep_best(part, keep, self.balanced) for part in parts]).numpy()
+            share = self.shares(keep)["attn" if ".attn." in name else "mlp"]
+            masks[name] = torch.cat([keep_best(part, share, self.balanced) for part in parts]).numpy()
         if self.pattern == "alternate":
             for layer in range(self.depth):
                 imply(masks[f"blocks.{layer}.attn.qkv"], masks[f"blocks.{layer}.attn.proj"])
@@ -101,7 +119,7 @@ class Masks(nn.Module):
         masks = {}
         for layer in range(self.depth):
             scores = self.neuron_scores(layer).float()
-            count = max(1, round(keep * len(scores) / BLOCK)) * BLOCK
+            count = max(1, round(self.shares(keep)["mlp"] * len(scores) / BLOCK)) * BLOCK
             best = scores.sort(descending=True, stable=True).indices[:count]
             masks[layer] = torch.zeros(len(scores), dtype=torch.bool).scatter_(0, best, True).numpy()
         return masks

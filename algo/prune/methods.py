@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+from torch import Tensor
 
 from algo.prune.plan import Pruned
 from flows.contracts.artifact import TokenDrop
@@ -50,8 +51,17 @@ class Subject:
     progress: Progress = lambda stage, share: None
 
 
+def weights_of(subject: Subject) -> dict[str, Tensor]:
+    """The subject's weights by timm name; not copies."""
+    return {name: tensor.detach() for name, tensor in subject.model.state_dict().items()}
+
+
 class Family(Protocol):
-    """Plans of one network by one method, from dense to nothing left."""
+    """Plans of one network by one method, from dense to nothing left.
+
+    Where the network takes long to make, the class may also have ``sketch(share)``: a network of the same cost, whose
+    weights are not finished, see :func:`algo.prune.budget.fit`.
+    """
 
     def at(self, share: float) -> Pruned:
         """The network with ``share`` (0..1) of its prunable work left: 1 is dense; costs do not fall when it grows."""
@@ -59,6 +69,7 @@ class Family(Protocol):
 
 
 Method = Callable[[Subject], Family]
+M = TypeVar("M", bound=Method)
 
 
 @dataclass(frozen=True)
@@ -86,12 +97,12 @@ NEEDS = ("nothing", "images", "labels", "training")
 _METHODS: dict[str, MethodSpec] = {}
 
 
-def register_method(name: str, needs: str, architectures: tuple[str, ...] = ("vit",)) -> Callable[[Method], Method]:
+def register_method(name: str, needs: str, architectures: tuple[str, ...] = ("vit",)) -> Callable[[M], M]:
     """Decorator: make a pruning method known as ``name``."""
     if needs not in NEEDS:
         raise ValueError(f"method {name} needs {needs!r}, which is none of {NEEDS}")
 
-    def register(function: Method) -> Method:
+    def register(function: M) -> M:
         if name in _METHODS:
             raise ValueError(f"pruning method {name!r} is registered twice")
         summary = (function.__doc__ or "").strip().split("\n")[0]

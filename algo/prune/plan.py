@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from algo.prune.order import reorder
 from flows.contracts.errors import ConfigError
 from flows.contracts.hardware import BLOCK, ceil_div
 
@@ -28,6 +29,7 @@ class PruningPlan:
     heads : block number to bool ``(heads,)``
     pairs : block number to bool ``(heads, head width)``, the kept channels of queries and, alike, of keys
     values : block number to bool ``(heads, head width)``, the kept channels of values
+    order : order of channels that everything above refers to, see :mod:`algo.prune.order`; the old one by default
     """
 
     method: str
@@ -36,6 +38,7 @@ class PruningPlan:
     heads: Mapping[int, np.ndarray] = field(default_factory=dict)
     pairs: Mapping[int, np.ndarray] = field(default_factory=dict)
     values: Mapping[int, np.ndarray] = field(default_factory=dict)
+    order: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +58,7 @@ class Pruned:
 
 
 def apply_plan(state: State, plan: PruningPlan) -> Pruned:
-    """Take everything out of ``state`` that ``plan`` does not keep.
+    """Put the channels of ``state`` into the plan's order and take out everything that it does not keep.
 
     A head that goes leaves zero rows (weights and biases) in queries, keys and values, and zero columns in the
     projection. Kept channels of a head move to its front, in their order, so that the others leave whole blocks empty:
@@ -70,7 +73,7 @@ def apply_plan(state: State, plan: PruningPlan) -> Pruned:
     ConfigError
         When the plan does not fit the network, or keeps a number of neurons that is no multiple of 16.
     """
-    pruned = dict(state)
+    pruned = reorder(state, plan.order)
     for layer, kept in plan.neurons.items():
         _remove_neurons(pruned, layer, kept)
     for layer in sorted({*plan.heads, *plan.pairs, *plan.values}):

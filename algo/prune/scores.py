@@ -42,3 +42,21 @@ def block_scores(name: str) -> BlockScores:
     if name not in _SCORES:
         raise ConfigError(f"unknown block scores {name!r}; known: {', '.join(score_names())}")
     return _SCORES[name]
+
+
+@register_scores("magnitude")
+def magnitude(weight: Tensor, block: tuple[int, int]) -> Tensor:
+    """Root mean square of the weights of each block.
+
+    Parameters
+    ----------
+    weight : ``(out, in)``
+    block : rows and columns of a block
+
+    Returns
+    -------
+    ``(out / rows, in / columns)``
+    """
+    rows, columns = block
+    tiles = weight.double().reshape(weight.shape[0] // rows, rows, weight.shape[1] // columns, columns)
+    return tiles.square().mean(dim=(1, 3)).sqrt()

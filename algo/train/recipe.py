@@ -124,6 +124,10 @@ class Prune(_Part):
     pattern : ``blocks`` prunes 16x16 blocks everywhere; ``alternate`` prunes blocks in attention and whole hidden
         neurons in the MLP, a row of fc1 together with a column of fc2
     balanced : the same number of blocks in every output block column
+    attention : share of the weights of attention that is kept when that of all weights is one half; the MLP has what is
+        left. Attention is pruned in blocks, which costs more accuracy than whole neurons. Absent: the same share
+    prepare : put the channels of each head in the order of their importance before anything is pruned, and let learned
+        scores start in the order of importance, both measured on the first training batch
     start, end : shares of the steps between which the kept share falls along a cubic curve
     freeze : share of the steps after which the mask stays
     score_lr : learning rate of the scores
@@ -134,6 +138,8 @@ class Prune(_Part):
     budget: Budget = Budget(keep=0.5)
     pattern: Literal["alternate", "blocks"] = "alternate"
     balanced: bool = False
+    attention: float | None = Field(default=None, gt=0, lt=1)
+    prepare: bool = True
     start: float = Field(default=0.05, ge=0, le=1)
     end: float = Field(default=0.5, ge=0, le=1)
     freeze: float = Field(default=0.6, ge=0, le=1)

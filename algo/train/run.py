@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from algo.train.record import Record
 from algo.train.schedule import kept_blocks, kept_token_share, learning_rate
 from algo.train.score import top1
 from algo.train.start import starting_model
-from algo.train.student import Student, masks_for, optimizer_for
+from algo.train.student import Student, masks_for, optimizer_for, prepare_channels
 from algo.weights import save_weights
 from flows.contracts.errors import ConfigError
 
@@ -104,6 +104,11 @@ class _Run:
         self.teacher = self._teacher(classes, dtype)
         self.loader = Loader(train_set, self.size, recipe.batch, recipe.augment, self.mean, self.std, recipe.seed,
                              processes.rank, processes.world, recipe.data.limit)
+        if recipe.prune is not None and recipe.prune.prepare and recipe.prune.method != "fixed":
+            assert self.student.masks is not None
+            # all processes look at the whole batch, so that they agree
+            images = replace(self.loader, rank=0, world=1).at(0).images
+            prepare_channels(model, self.student.masks, images)
         self.steps = max(1, math.ceil(recipe.epochs * self.loader.images / recipe.batch))
         self.optimizer = optimizer_for(self.student, recipe.optimizer, recipe.prune)
         self.share_of = share_of

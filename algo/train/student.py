@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from algo.prune.gradual import Magnitude
+from algo.prune.importance import channel_order, measure_power
 from algo.prune.learned import Learned
 from algo.prune.masking import Fixed, Masks
+from algo.prune.order import reorder
 from algo.tokens.train import TokenRule
 from algo.train.network import forward, plain_weight
 from algo.train.recipe import Optimizer, Prune
@@ -54,7 +56,15 @@ def masks_for(model: Any, prune: Prune) -> Masks:
     if prune.method == "fixed":
         return Fixed(model)
     kind = {"learned": Learned, "magnitude": Magnitude}[prune.method]
-    return kind(model, prune.pattern, balanced=prune.balanced)
+    return kind(model, prune.pattern, balanced=prune.balanced, attention=prune.attention)
+
+
+def prepare_channels(model: Any, masks: Masks, images: Tensor) -> None:
+    """Put channels of like importance together, which changes nothing else, and let learned scores start from it."""
+    power = measure_power(model, images)
+    model.load_state_dict(reorder(model.state_dict(), channel_order(model, power)))
+    if isinstance(masks, Learned):
+        masks.begin(measure_power(model, images))
 
 
 def optimizer_for(student: Student, settings: Optimizer, prune: Prune | None) -> torch.optim.AdamW:
