@@ -41,11 +41,12 @@ class Learned(Masks):
         model = self.network
         for layer in range(self.depth):
             path = f"blocks.{layer}"
-            found = dict(zip(("attn_qkv", "attn_proj"), attention_importance(model, power, layer), strict=True))
+            qkv, projection = attention_importance(model, power, layer)
+            found: dict[str, Tensor] = {"attn_qkv": qkv, "attn_proj": projection}
             if self.pattern == "alternate":
                 found["mlp"] = neuron_importance(model, power, layer)
             else:
-                found |= dict(zip(("mlp_fc1", "mlp_fc2"), mlp_importance(model, power, layer), strict=True))
+                found["mlp_fc1"], found["mlp_fc2"] = mlp_importance(model, power, layer)
             for name, importance in found.items():
                 parts = importance.chunk(3 if name == "attn_qkv" else 1)
                 self.scores[_key(f"{path}.{name}")].copy_(torch.cat([_even(part) for part in parts]))
