@@ -52,6 +52,25 @@ def train(
                      markup=False, highlight=False, soft_wrap=True)
 
 
+@app.command()
+def curves(
+    runs: Annotated[list[Path], typer.Argument(help="Folders that 'sievit train' has written.")],
+    out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("curves.png"),
+    as_json: AsJson = False,
+) -> None:
+    """Draw the accuracy of several training runs over the images they have seen."""
+    with errors():
+        from algo.train.curves import compare
+
+        rows = compare(runs, out)
+        if as_json:
+            print_json(rows)
+            return
+        for row in rows:
+            screen.print(f"{row['run']:24} {row['images_seen']:9,.0f} images seen, top-1 {row['top1']:.2%} of "
+                         f"{row['images']} images", highlight=False, markup=False)
+
+
 def _change(item: str) -> tuple[str, Any]:
     name, sign, text = item.partition("=")
     if not sign or not name:
