@@ -16,6 +16,7 @@ from algo.data import calibration_pixels
 from algo.models import build_model
 from algo.prune import prune_blocks, prune_neurons
 from algo.prune.blocks import Keep
+from algo.prune.plan import zero_block_masks
 from algo.quant.calibrate import collect
 from algo.quant.quantize import quantize
 from algo.quant.scales import Settings
@@ -161,7 +162,8 @@ def _prepare(
     report("prune", 0.0)
     state = prune_neurons(state, keep_neurons)
     edges = (block, block) if isinstance(block, int) else block
-    state, masks = prune_blocks(state, keep_blocks, edges, balanced=balanced)
+    state, _ = prune_blocks(state, keep_blocks, edges, balanced=balanced)
+    masks = zero_block_masks(state)  # what a weights file brings with it counts as well
     model = _model_of(model_name, state)
     config = resolve_data_config({}, model=model)
     size, mean, std = model.patch_embed.img_size[0], config["mean"], config["std"]

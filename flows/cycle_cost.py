@@ -1,7 +1,7 @@
 """Cycles as the cost of a pruned network: the compiler and its cycle model judge a plan before anything is quantized.
 
-How long a program runs depends on which blocks are kept, on the tokens that are dropped, and on the hardware, but not on
-the weights' values. So a network of zeros with the masks of a plan is compiled, and the cycle model reads its program:
+How long a program runs depends on which blocks are kept, on the tokens that are dropped, and on the hardware, but not
+on the weights' values. So a network of zeros with the masks of a plan is compiled, and the cycle model reads its program:
 pruning under a budget of cycles is pruning for the scheduler, the memory and the array at hand.
 """
 
@@ -67,7 +67,7 @@ def dense_hardware(name: str, model: Any, clusters: int = 4, **options: Any) -> 
 
 def skeleton(name: str, model: Any, state: Mapping[str, Tensor],
              drops: Mapping[int, TokenDrop] | None = None) -> SparseVit:
-    """An artifact with the shapes and masks of ``state`` and zeros for everything else: fit to be compiled only.
+    """An artifact with the shapes, masks and presence of biases of ``state``, else zeros: fit to be compiled only.
 
     Parameters
     ----------
@@ -82,8 +82,11 @@ def skeleton(name: str, model: Any, state: Mapping[str, Tensor],
         weight = state[f"{path}.weight"]
         rows, columns = weight.shape[0], weight[0].numel()
         blocks = (ceil_div(rows, BLOCK), ceil_div(columns, BLOCK))
-        return Linear(np.zeros((rows, columns), np.int8), masks.get(path, np.ones(blocks, bool)),
-                      np.zeros(rows, np.int32), np.zeros(rows, np.uint16), 1)
+        bias = state.get(f"{path}.bias") if path != "patch_embed.proj" else None
+        # whether there is a bias decides whether a pruned column of queries or keys is zero
+        biased = np.zeros(rows, np.int32) if bias is None else (bias != 0).numpy().astype(np.int32)
+        return Linear(np.zeros((rows, columns), np.int8), masks.get(path, np.ones(blocks, bool)), biased,
+                      np.zeros(rows, np.uint16), 1)
 
     width = state["pos_embed"].shape[2]
     norm = Norm(np.zeros(width, np.int16), np.zeros(width, np.int32), 1)

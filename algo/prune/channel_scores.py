@@ -1,8 +1,8 @@
-"""How much each channel of attention and each hidden neuron contributes, measured on images, for :mod:`algo.prune.snp`.
+"""How much each channel of attention and each hidden neuron contributes on images, for :mod:`algo.prune.snp`.
 
-All scores are Frobenius norms of the rank-one term that goes with a channel. What is constant over tokens does not count:
-a constant added to all keys changes every logit of a row alike, which softmax ignores, and the mean of a value channel or
-of a neuron can be moved into the bias that follows.
+All scores are Frobenius norms of the rank-one term that goes with a channel. What is constant over tokens does not
+count: a constant added to all keys changes every logit of a row alike, which softmax ignores, and the mean of a value
+channel or of a neuron can be moved into the bias that follows.
 """
 
 from __future__ import annotations

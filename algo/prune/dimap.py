@@ -23,7 +23,7 @@ MODULES = (("qkv", "proj"), ("fc1", "fc2"), ("reduction",))
 
 @register_method("dimap", needs="nothing", architectures=("vit", "swin"))
 def dimap(subject: Subject) -> Family:
-    """Weight blocks by LAMP score over modules (attention, MLP, patch merging), one threshold for all (after DIMAP, 2024).
+    """Weight blocks by LAMP score over modules (attention, MLP, patch merging), one threshold (after DIMAP, 2024).
 
     Raises
     ------
@@ -81,9 +81,10 @@ def modules_of(model: nn.Module) -> list[tuple[str, ...]]:
     for path, module in model.named_modules():
         for layers in MODULES:
             if all(isinstance(getattr(module, layer, None), nn.Linear) for layer in layers):
-                found.append(tuple(f"{path}.{layer}" for layer in layers))
+                found += [tuple(f"{path}.{layer}" for layer in layers)]
     if not found:
-        raise ConfigError("the network has neither attention (qkv, proj) nor MLPs (fc1, fc2) to prune; use a ViT or Swin")
+        raise ConfigError("the network has neither attention (qkv, proj) nor MLPs (fc1, fc2) to prune; use a ViT or a "
+                          "Swin")
     return found
 
 

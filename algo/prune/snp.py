@@ -3,7 +3,8 @@
 After Shim et al., "SNP: Structured Neuron-level Pruning to Preserve Attention Scores" (ECCV 2024, arXiv 2404.11630):
 channels of queries and keys go in pairs, chosen so that the attention map changes least, and value channels where heads
 repeat each other. The paper's scoring runs in a closed service; the scores used here (:mod:`algo.prune.channel_scores`)
-follow from what it optimises. The paper trains afterwards; here the mean of what goes is moved into the bias that follows.
+follow from what it optimises. The paper trains afterwards; here the mean of what goes is moved into the bias that
+follows.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ class Family:
     def _with_means(self, plan: PruningPlan) -> State:
         """Biases that include the means of the channels and neurons that go."""
         state = dict(self.state)
-        for mapping, name, source in ((plan.values, "attn.proj", "context_mean"), (plan.neurons, "mlp.fc2", "hidden_mean")):
+        for mapping, name, source in ((plan.values, "attn.proj", "context_mean"),
+                                      (plan.neurons, "mlp.fc2", "hidden_mean")):
             for layer, stays in mapping.items():
                 path = f"blocks.{layer}.{name}"
                 if f"{path}.bias" in state:

@@ -1,4 +1,4 @@
-"""Which columns (16 channels) of a block's attention have to be computed: what nobody reads, or what adds zeros, need not.
+"""Which columns (16 channels) of a block's attention have to be computed: what is not read, or adds zeros, need not.
 
 Compiler and golden model follow this one rule, and ``docs/program.md`` states it. Nothing that reaches the residual
 stream changes: pruned heads and channels save their attention too.
