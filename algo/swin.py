@@ -72,7 +72,7 @@ def build_swin(name: str, state: Mapping[str, Tensor] | None = None, *, image_si
     if not timm.is_model(name.partition(".")[0]):
         raise ConfigError(f"timm has no model {name!r}; give a Swin such as swin_tiny_patch4_window7_224")
     head = (state or {}).get("head.fc.weight")
-    options = {"num_classes": None if head is None else len(head), "img_size": image_size}
+    options: dict[str, Any] = {"num_classes": None if head is None else len(head), "img_size": image_size}
     try:
         model: Any = timm.create_model(name, pretrained=False,
                                        **{key: value for key, value in options.items() if value is not None})

@@ -118,7 +118,7 @@ def measure(options: BudgetOptions, folder: Path) -> BudgetRow:
 
 def table(rows: Sequence[BudgetRow]) -> str:
     """The rows as a Markdown table."""
-    lines = ["| network, method | MACs per cycle | budget | predicted | RTL | below budget | weights kept | bit exact |",
+    lines = ["| network, method | MACs per cycle | budget | predicted | RTL | below budget | weights left | exact |",
              "|---|---|---|---|---|---|---|---|"]
     lines += [f"| {row.model}, {row.method} | {256 * row.clusters * row.groups} ({row.clusters} x {row.groups}) "
               f"| {row.budget:,} | {row.predicted:,} | {row.rtl:,} | {row.below:.2%} | {row.weights:.1%} "

@@ -1,8 +1,8 @@
 """Cycles as the cost of a pruned network: the compiler and its cycle model judge a plan before anything is quantized.
 
 How long a program runs depends on which blocks are kept, on the tokens that are dropped, and on the hardware, but not
-on the weights' values. So a network of zeros with the masks of a plan is compiled, and the cycle model reads its program:
-pruning under a budget of cycles is pruning for the scheduler, the memory and the array at hand.
+on the weights' values. So a network of zeros with the masks of a plan is compiled, and the cycle model reads its
+program: pruning under a budget of cycles is pruning for the scheduler, the memory and the array at hand.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ MODULES = (("qkv", "proj"), ("fc1", "fc2"), ("reduction",))
 
 
 @register_method("dimap", needs="nothing", architectures=("vit", "swin"))
-def dimap(subject: Subject) -> Family:
+def dimap(subject: Subject) -> ModuleFamily:
     """Weight blocks by LAMP score over modules (attention, MLP, patch merging), one threshold (after DIMAP, 2024).
 
     Raises
@@ -31,10 +31,10 @@ def dimap(subject: Subject) -> Family:
         When the network has no such module, or a layer is no multiple of 16 wide.
     """
     state = {name: tensor.detach() for name, tensor in subject.model.state_dict().items()}
-    return Family(state, modules_of(subject.model))
+    return ModuleFamily(state, modules_of(subject.model))
 
 
-class Family:
+class ModuleFamily:
     """Plans of :func:`dimap`; ``share`` is that of the blocks. Every module keeps its largest block.
 
     Parameters

@@ -43,7 +43,7 @@ class Level:
 
 
 @register_method("snp", needs="images")
-def snp(subject: Subject) -> Family:
+def snp(subject: Subject) -> ChannelFamily:
     """Query-key pairs and value channels, equally many per head, and MLP neurons, by activations (after SNP, 2024).
 
     Channels are ranked within their head, neurons within their MLP, and go 16 at a time, which leaves whole weight
@@ -56,10 +56,10 @@ def snp(subject: Subject) -> Family:
         When there is no calibration image.
     """
     scores = layer_scores(subject)
-    return Family(subject.model.state_dict(), scores)
+    return ChannelFamily(subject.model.state_dict(), scores)
 
 
-class Family:
+class ChannelFamily:
     """Plans of :func:`snp`; ``share`` is that of the multiplications which can go.
 
     Parameters

@@ -15,15 +15,16 @@ def test_pruned_heads_and_channels() -> None:
                             drop={0: topk(30)})
     late = random_artifact(width=128, heads=4, hidden=128, tokens=50, depth=2, keep_blocks=0.7, seed=4,
                            drop={1: threshold(0.8, 50, 4)})
-    networks = [whole, silence(whole, pairs=(1, 3, 5, 7), values=(1, 3, 5, 7)),
-                silence(whole, pairs=(6, 7), values=(6, 7)), silence(whole, pairs=range(8), values=range(8), blocks=(1,)), late,
-                silence(late, pairs=(0, 1, 7), values=(0, 1, 6, 7))]
+    networks = [
+        whole, silence(whole, pairs=(1, 3, 5, 7), values=(1, 3, 5, 7)), silence(whole, pairs=(6, 7), values=(6, 7)),
+        silence(whole, pairs=range(8), values=range(8), blocks=(1,)), late,
+        silence(late, pairs=(0, 1, 7), values=(0, 1, 6, 7))]
     jobs = [make_job(artifact, TWO) for artifact in networks]
     memory = MemoryOptions()
     outcomes = run_all([job.frame for job in jobs], TWO, memory=memory)
     cycles = []
     for job, outcome in zip(jobs, outcomes, strict=True):
-        assert_exact(job, outcome)
+        assert_exact(job, outcome, varied=job is not jobs[3])  # where all queries are zero
         cycles.append(outcome.run.cycles)
         assert abs(outcome.run.cycles - job.expected(memory).total) <= 0.02 * outcome.run.cycles
     assert max(cycles[1:4]) < 0.95 * cycles[0] and cycles[5] < 0.95 * cycles[4]

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from algo.models import build_model
-from algo.prune.dimap import Family, block_energy, dimap, lamp, modules_of
+from algo.prune.dimap import ModuleFamily, block_energy, dimap, lamp, modules_of
 from algo.prune.methods import Subject, method_spec
 from algo.synthetic import synthetic_state
 from flows.contracts.errors import ConfigError
@@ -22,10 +22,12 @@ def subject(model: Any) -> Subject:
 
 
 @pytest.fixture(name="family", scope="module")
-def fixture_family() -> Family:
+def fixture_family() -> ModuleFamily:
     model = build_model("vit_micro")
     model.load_state_dict(synthetic_state("vit_micro", 4))
-    return dimap(subject(model))
+    family = dimap(subject(model))
+    assert isinstance(family, ModuleFamily)
+    return family
 
 
 def test_lamp_by_definition() -> None:
@@ -37,7 +39,7 @@ def test_lamp_by_definition() -> None:
     assert lamp(torch.tensor([1.0, 1.0])).tolist() == [1.0, 0.5]
 
 
-def test_scores_are_those_of_the_module(family: Family) -> None:
+def test_scores_are_those_of_the_module(family: ModuleFamily) -> None:
     """Both layers of an MLP share one sum; another module does not enter."""
     fc1, fc2 = (block_energy(family.state[f"blocks.1.mlp.{name}.weight"], name) for name in ("fc1", "fc2"))
     weight = family.state["blocks.1.mlp.fc1.weight"]
@@ -48,20 +50,20 @@ def test_scores_are_those_of_the_module(family: Family) -> None:
         assert family.scores[f"blocks.1.mlp.{name}"][1, 2] == pytest.approx(float(score))
 
 
-def test_scaling_a_module_changes_nothing_but_scaling_a_layer_does(family: Family) -> None:
+def test_scaling_a_module_changes_nothing_but_scaling_a_layer_does(family: ModuleFamily) -> None:
     """What makes the ranking one of modules."""
     def scaled(start: str) -> dict[str, torch.Tensor]:
         return {name: tensor * 8 if name.startswith(start) else tensor for name, tensor in family.state.items()}
 
     masks = family.at(0.8).masks
-    again = Family(scaled("blocks.0.mlp.fc"), family.modules).at(0.8).masks
+    again = ModuleFamily(scaled("blocks.0.mlp.fc"), family.modules).at(0.8).masks
     assert masks.keys() == again.keys() and all((again[name] == mask).all() for name, mask in masks.items())
-    skewed = Family(scaled("blocks.0.mlp.fc1.weight"), family.modules).at(0.8).masks
+    skewed = ModuleFamily(scaled("blocks.0.mlp.fc1.weight"), family.modules).at(0.8).masks
     assert skewed["blocks.0.mlp.fc2"].sum() < masks["blocks.0.mlp.fc2"].sum()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.9, 1.0])
-def test_share(family: Family, share: float) -> None:
+def test_share(family: ModuleFamily, share: float) -> None:
     """So many blocks of all, the best by score, and every module keeps one."""
     pruned = family.at(share)
     masks = {name: pruned.masks.get(name, np.ones(scores.shape, bool)) for name, scores in family.scores.items()}

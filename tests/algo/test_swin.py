@@ -14,7 +14,7 @@ from torch import nn
 
 from algo.data import Pack
 from algo.prune.budget import fit
-from algo.prune.dimap import dimap
+from algo.prune.dimap import ModuleFamily, dimap
 from algo.prune.methods import Subject
 from algo.swin import build_swin, swin_cost, swin_logits, swin_macs, swin_parameters, swin_weights
 from algo.synthetic import synthetic_like
@@ -96,9 +96,10 @@ def test_dimap_meets_a_budget(model: Any) -> None:
     """Pruned by multiplications; the pruned weights load and run, and what is gone is zero."""
     subject = Subject(NAME, model, np.zeros((0, 224, 224, 3), np.uint8), np.zeros(0, np.int64), (0.5,) * 3, (0.5,) * 3)
     limit = 0.7 * swin_macs(model).total
-    found = fit(dimap(subject), swin_cost(model), limit, unit="MACs", steps=9)
+    family = dimap(subject)
+    assert isinstance(family, ModuleFamily) and "layers.1.downsample.reduction" in family.scores
+    found = fit(family, swin_cost(model), limit, unit="MACs", steps=9)
     assert 0.98 * limit <= found.cost <= limit
-    assert "layers.1.downsample.reduction" in dimap(subject).scores
     pruned = build_swin(NAME, found.pruned.state)
     for name, mask in found.pruned.masks.items():
         full = np.repeat(np.repeat(mask, 16, 0), 16, 1)

@@ -7,10 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
-pytest.importorskip("torch")
-
+from algo.export import export
 from algo.models import build_model
 from algo.prune.blocks import LAYERS
 from algo.prune.budget import fit
@@ -20,15 +21,16 @@ from algo.synthetic import synthetic_state
 from algo.tokens.evit import topk_schedule
 from algo.weights import save_weights
 from flows.compile import compile_program, config_for, estimate
+from flows.contracts.artifact import SparseVit
 from flows.contracts.errors import ConfigError
-from flows.contracts.hardware import BLOCK
+from flows.contracts.hardware import BLOCK, HardwareConfig
 from flows.cycle_cost import MARGIN, cycle_cost, dense_hardware, skeleton
-from flows.sim_flow import ExportOptions, SimOptions, obtain_artifact, simulate_network
 from sim.accelerator import MemoryOptions
+from tests.accelerator.hardware import FOUR_GROUPS, TWO
+from tests.accelerator.harness import assert_exact, make_job, run_all
 
 NAME = "vit_micro"
 KEEP_TOKENS = 0.7
-CONFIGS = [(2, {"groups": 1}), (4, {"groups": 2})]
 
 
 @dataclass
@@ -42,8 +44,10 @@ class Magnitude:
         """Layer and block, the least important first."""
         scores = {name.removesuffix(".weight"): block_scores("magnitude")(weight, (BLOCK, BLOCK)).flatten()
                   for name, weight in self.state.items() if name.endswith(tuple(f"{layer}.weight" for layer in LAYERS))}
-        found = [(float(score / part.mean()), name, place) for name, part in scores.items()
-                 for place, score in enumerate(part)]
+        # queries, keys and values are of different size
+        scores = {name: torch.cat([part / part.mean() for part in score.chunk(3 if name.endswith("qkv") else 1)])
+                  for name, score in scores.items()}
+        found = [(float(score), name, place) for name, part in scores.items() for place, score in enumerate(part)]
         return [(name, place) for _, name, place in sorted(found)]
 
     def at(self, share: float) -> Pruned:
@@ -54,8 +58,7 @@ class Magnitude:
         masks = {}
         for name, places in gone.items():
             rows, columns = self.state[f"{name}.weight"].shape
-            masks[name] = block_scores("magnitude")(self.state[f"{name}.weight"], (BLOCK, BLOCK)).numpy() >= 0
-            assert masks[name].shape == (rows // BLOCK, columns // BLOCK)
+            masks[name] = np.ones((rows // BLOCK, columns // BLOCK), bool)
             masks[name].flat[places] = False
         return apply_plan(self.state, PruningPlan("test", blocks=masks))
 
@@ -74,53 +77,49 @@ def drops() -> dict:
     return topk_schedule(17, (0, 1, 2), KEEP_TOKENS)
 
 
-def options_for(pruned: Pruned, folder: Path, clusters: int, hardware: dict[str, Any]) -> SimOptions:
-    """A simulation of the exported network."""
+def exported(pruned: Pruned, folder: Path) -> SparseVit:
+    """The pruned network after calibration and quantization, from its weights file."""
     file = folder / "pruned.safetensors"
     save_weights(pruned.state, file, {})
-    export = ExportOptions(NAME, weights=file, keep_blocks=1.0, keep_tokens=KEEP_TOKENS, drop_layers=(0, 1, 2))
-    return SimOptions(export=export, clusters=clusters, hardware=hardware)
+    return export(NAME, weights=file, keep_blocks=1.0, keep_tokens=KEEP_TOKENS, drop_layers=(0, 1, 2),
+                  calibration_images=4)
 
 
 @pytest.mark.parametrize("plan", ["blocks", "channels"])
 def test_prediction_is_that_of_the_exported_network(network: tuple[Any, Magnitude], tmp_path: Path, plan: str) -> None:
     """For masks, and for heads, channels and neurons that go; with a memory of its own."""
     model, family = network
-    if plan == "blocks":
-        pruned = family.at(0.4)
-    else:
-        half = dense_masks(model)
-        pruned = apply_plan(family.state, PruningPlan("test", **half))
+    pruned = {"blocks": family.at(0.4), "channels": apply_plan(family.state, PruningPlan("test", **parts(model)))}[plan]
     memory = MemoryOptions(latency=60, bandwidth=16)
     predicted = cycle_cost(NAME, model, drops(), clusters=2, memory=memory, margin=0)(pruned)
-    artifact = obtain_artifact(options_for(pruned, tmp_path, 2, {}))
     config = dense_hardware(NAME, model, 2)
-    exported = estimate(compile_program(artifact, config).stream, config, bytes_per_cycle=16, latency=60)
-    assert predicted == exported.total
+    program = compile_program(exported(pruned, tmp_path), config)
+    assert predicted == estimate(program.stream, config, bytes_per_cycle=16, latency=60).total
     assert predicted < cycle_cost(NAME, model, drops(), clusters=2, memory=memory, margin=0)(family.at(1.0))
 
 
-def dense_masks(model: Any) -> dict[str, Any]:
-    """A head, half of the channels, and half of the neurons."""
-    import numpy as np
-
+def parts(model: Any) -> dict[str, Any]:
+    """Without a head, half of the channels, and half of the neurons."""
     heads, head_width, hidden = 2, 32, model.blocks[0].mlp.fc1.out_features
     channels = np.tile(np.arange(head_width) % 2 == 0, (heads, 1))
     return {"heads": {2: np.array([True, False])}, "pairs": {0: channels}, "values": {1: channels},
             "neurons": {1: np.arange(hidden) % 2 == 0}}
 
 
-@pytest.mark.parametrize(("clusters", "hardware"), CONFIGS)
-def test_budget_is_kept_in_rtl(network: tuple[Any, Magnitude], tmp_path: Path, clusters: int,
-                               hardware: dict[str, Any]) -> None:
-    """At most the cycles asked for, and no more than 2 % below, counted by the hardware."""
+@pytest.mark.parametrize("config", [TWO, FOUR_GROUPS], ids=["one group", "four groups"])
+def test_budget_is_kept_in_rtl(network: tuple[Any, Magnitude], tmp_path: Path, config: HardwareConfig) -> None:
+    """At most the cycles asked for, and little below, counted by the hardware.
+
+    Of so short a program, the cycle model is up to 2 % above the hardware; of DeiT-T less than 0.1 %.
+    """
     model, family = network
-    cost = cycle_cost(NAME, model, drops(), clusters=clusters, hardware=hardware)
+    cost = cycle_cost(NAME, model, drops(), config=config)
     budget = 0.8 * cost(family.at(1.0))
     found = fit(family, cost, budget, unit="cycles")
-    outcome = simulate_network(options_for(found.pruned, tmp_path, clusters, hardware))
-    assert not outcome.mismatch and found.share < 1
-    assert 0.98 * budget <= outcome.run.cycles <= budget
+    job = make_job(exported(found.pruned, tmp_path), config)
+    (outcome,) = run_all([job.frame], config)
+    assert_exact(job, outcome, varied=False)
+    assert found.share < 1 and 0.97 * budget <= outcome.run.cycles <= budget
 
 
 def test_fit_of_two_hardwares_differs(network: tuple[Any, Magnitude]) -> None:
