@@ -84,9 +84,9 @@ class ChannelFamily:
                 break
             gone[level.layer, level.kind] += 1
             to_go -= level.macs
-        plan = PruningPlan("snp", **{kind: {
-            layer: kept(getattr(part, kind), gone[layer, kind] * BLOCK) for layer, part in enumerate(self.scores)
-            if gone[layer, kind]} for kind in KINDS})
+        masks = {kind: {layer: kept(getattr(part, kind), gone[layer, kind] * BLOCK)
+                        for layer, part in enumerate(self.scores) if gone[layer, kind]} for kind in KINDS}
+        plan = PruningPlan("snp", neurons=masks[NEURONS], pairs=masks[PAIRS], values=masks[VALUES])
         return apply_plan(self._with_means(plan), plan)
 
     def _with_means(self, plan: PruningPlan) -> State:

@@ -88,7 +88,7 @@ def attention_use(block: Block, heads: int) -> AttentionUse:
 
 def zero_columns(linear: Linear) -> np.ndarray:
     """Output columns of 16 channels that are always zero: no block kept, no bias. Bool ``(out / 16,)``."""
-    return ~(linear.mask.any(axis=1) | linear.bias.reshape(-1, BLOCK).any(axis=1))
+    return np.logical_not(linear.mask.any(axis=1) | linear.bias.reshape(-1, BLOCK).any(axis=1))
 
 
 def _places(row: np.ndarray) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from algo.data import calibration_pixels
 from algo.models import build_like, build_model
 from algo.prune.channel_scores import layer_scores, redundancy
 from algo.prune.methods import Subject, method_spec
-from algo.prune.snp import KINDS, kept, levels, snp
+from algo.prune.snp import KINDS, ChannelFamily, kept, levels, snp
 from algo.synthetic import synthetic_state
 from algo.tokens.evit import forward_with_drop, topk_schedule
 from flows.contracts.errors import ConfigError
