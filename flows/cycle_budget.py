@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from flows.contracts.errors import ConfigError, SievitError
-from flows.contracts.files import replacing
 from flows.cycle_cost import MARGIN, cycle_cost, dense_hardware
 from flows.sim_flow import ExportOptions, SimOptions, default_image, simulate_network, write_json
 
@@ -104,7 +103,8 @@ def measure(options: BudgetOptions, folder: Path) -> BudgetRow:
     export = ExportOptions(options.model, weights=file, keep_blocks=1.0, keep_tokens=options.keep_tokens,
                            calibration=options.calibration, seed=options.seed)
     # every field is given, as the pruned network would fit smaller hardware
-    outcome = simulate_network(SimOptions(export=export, clusters=config.clusters, hardware=config.to_dict(),
+    fields = {name: value for name, value in config.to_dict().items() if name != "clusters"}
+    outcome = simulate_network(SimOptions(export=export, clusters=config.clusters, hardware=fields,
                                           image=options.image or default_image()))
     left = sum(int(np.count_nonzero(tensor.numpy())) for name, tensor in found.pruned.state.items()
                if name.startswith("blocks.") and tensor.dim() == 2)
@@ -149,7 +149,7 @@ def _family(options: BudgetOptions) -> tuple[Any, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """One budget per call; rows gather in a JSON file, and the table beside it is written anew."""
+    """One budget per call; rows gather in a JSON file, and all of them are printed as a table."""
     parser = argparse.ArgumentParser(prog="python -m flows.cycle_budget", description=__doc__)
     parser.add_argument("--model", default="deit_t")
     parser.add_argument("--weights", type=Path)
@@ -177,9 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         rows.append(row)
     write_json(given.out, {"margin": MARGIN, "rows": [asdict(item) for item in rows]})
-    with replacing(given.out.with_suffix(".table.md")) as part:
-        part.write_text(table(rows))
-    print(table([row]), end="")
+    print(table(rows), end="")
     return 0 if row.bit_exact else 1
 
 
