@@ -10,7 +10,7 @@ The class they predict means nothing.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -23,8 +23,13 @@ State = dict[str, Tensor]
 
 def synthetic_state(model_name: str, seed: int) -> State:
     """Made-up weights for ``model_name`` with timm names, float32; the same for the same seed."""
+    return synthetic_like(build_model(model_name).state_dict(), seed)
+
+
+def synthetic_like(shapes: Mapping[str, Tensor], seed: int) -> State:
+    """Made-up weights with the names and shapes of ``shapes``, those of a ViT or Swin of timm."""
     state = {}
-    for name, tensor in build_model(model_name).state_dict().items():
+    for name, tensor in shapes.items():
         # a generator per tensor: values do not depend on the order of the tensors
         generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
         values = _values(name, tuple(tensor.shape), generator)
@@ -108,5 +113,8 @@ _MAKERS: tuple[tuple[str, Maker], ...] = (
     ("mlp.fc1.bias", _normal(-0.6, 0.4)),
     ("mlp.fc2.weight", _matrix(1.2)),
     ("head.weight", _matrix(1.6)),
+    ("head.fc.weight", _matrix(1.6)),
+    ("downsample.reduction.weight", _matrix(1.0)),
+    ("relative_position_bias_table", _normal(0, 0.5)),
     (".bias", _normal(0, 0.05)),
 )

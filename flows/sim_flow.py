@@ -212,7 +212,7 @@ def compare_run(golden: Result, result: Run, program: Program, *, kept: bool = T
     """
     steps = [entry["name"] for entry in program.manifest["steps"]]
     check_starts(result.records, steps)
-    comparison = compare(golden.checkpoints, result.records, steps, program.config)
+    comparison = compare(golden.checkpoints, result.records, steps, program.config, golden.unused)
     compare_logits(golden.logits, result.logits)
     expected = list(tokens_after_drops(program, golden).values())
     if kept and result.tokens_kept != expected:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from flows.contracts.errors import MismatchError
 from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
 from flows.contracts.numerics import SCORE_MASKED
 from sim.probes import PROBES, SLOT_UNIT, START_UNIT, UNITS, lanes_of
+
+Unused = Mapping[str, Sequence[int]]
+NOTHING: Unused = {}
 
 _BLOCK_STEP = re.compile(r"block(\d+)\.(qkv|score|context|proj|fc1|fc2)(?:\.(\d+))?$")
 
@@ -47,6 +51,7 @@ class Part:
     unit : probe unit that reports it
     checkpoint : name
     first_column : column of ``values[0]``
+    first_channel : first channel (or key) of ``values[0]`` in the checkpoint
     values : int64 ``(columns, tokens, 16)``
     channels : channels (or keys) that exist; lanes from there on are padding
     lane : type of a lane, the checkpoint's: activations are int8 or uint8 in the same memory
@@ -56,13 +61,15 @@ class Part:
     unit: str
     checkpoint: str
     first_column: int
+    first_channel: int
     values: np.ndarray
     channels: int
     lane: str
     where: str = ""
 
 
-def parts_of(step: str, checkpoints: Mapping[str, np.ndarray], config: HardwareConfig) -> list[Part]:
+def parts_of(step: str, checkpoints: Mapping[str, np.ndarray], config: HardwareConfig,
+             unused: Unused = NOTHING) -> list[Part]:
     """What each unit must report in a step: the one mapping from step names to checkpoints.
 
     Parameters
@@ -70,6 +77,7 @@ def parts_of(step: str, checkpoints: Mapping[str, np.ndarray], config: HardwareC
     step : name as in a program's manifest
     checkpoints : of the golden model
     config : for the places of score columns
+    unused : what the hardware leaves out: columns by checkpoint, heads of scores
 
     Raises
     ------
@@ -77,19 +85,19 @@ def parts_of(step: str, checkpoints: Mapping[str, np.ndarray], config: HardwareC
         When the golden model lacks a checkpoint of the step, or the step is unknown.
     """
     try:
-        return list(_parts_of(step, checkpoints, config))
+        return list(_parts_of(step, checkpoints, config, unused))
     except KeyError as error:
         raise MismatchError(f"step {step}: the golden model has no checkpoint {error}") from None
 
 
-def _parts_of(step: str, arrays: Mapping[str, np.ndarray], config: HardwareConfig) -> Iterator[Part]:
+def _parts_of(step: str, arrays: Mapping[str, np.ndarray], config: HardwareConfig, unused: Unused) -> Iterator[Part]:
     match = _BLOCK_STEP.match(step)
     if step == "embed":
-        yield _matrix("R", "embed", arrays)
+        yield from _matrix("R", "embed", arrays)
     elif step == "head":
-        yield _matrix("X", "norm", arrays)
+        yield from _matrix("X", "norm", arrays)
         logits = arrays["logits"].reshape(1, -1)
-        yield Part("L", "logits", 0, _columns(logits, 0), logits.shape[1], logits.dtype.str)
+        yield Part("L", "logits", 0, 0, _columns(logits, 0), logits.shape[1], logits.dtype.str)
     elif match is None:
         raise MismatchError(f"the program has an unknown step {step!r}")
     else:
@@ -98,31 +106,38 @@ def _parts_of(step: str, arrays: Mapping[str, np.ndarray], config: HardwareConfi
         width = arrays[f"{block}.query"].shape[1]
         held = range(group * config.score_heads, min((group + 1) * config.score_heads, heads))
         if kind == "qkv":
-            yield _matrix("X", f"{block}.norm1", arrays)
-            yield _matrix("A", f"{block}.query", arrays)
-            yield _matrix("KV", f"{block}.key", arrays)
-            yield _matrix("KV", f"{block}.value", arrays, width // BLOCK)
+            yield from _matrix("X", f"{block}.norm1", arrays)
+            yield from _matrix("A", f"{block}.query", arrays, unused=unused)
+            yield from _matrix("KV", f"{block}.key", arrays, unused=unused)
+            yield from _matrix("KV", f"{block}.value", arrays, width // BLOCK, unused=unused)
         elif kind == "score":
             for local, head in enumerate(held):
+                if head in unused.get(f"{block}.score", ()):
+                    continue
                 score = arrays[f"{block}.score"][head]
-                yield Part("S", f"{block}.score", local * config.score_stride, _columns(score, SCORE_MASKED),
+                yield Part("S", f"{block}.score", local * config.score_stride, 0, _columns(score, SCORE_MASKED),
                            score.shape[1], score.dtype.str, f", head {head}")
         elif kind == "context":
-            channels = width // heads
-            part = slice(held.start * channels, held.stop * channels)
-            context = arrays[f"{block}.context"][:, part]
-            yield Part("A", f"{block}.context", (width + part.start) // BLOCK, _columns(context, 0), width,
-                       context.dtype.str)
+            of_head = width // heads // BLOCK
+            yield from _matrix("A", f"{block}.context", arrays, width // BLOCK, unused=unused,
+                               among=range(held.start * of_head, held.stop * of_head))
         elif kind == "fc1":
-            yield _matrix("X", f"{block}.norm2", arrays)
-            yield _matrix("A", f"{block}.hidden", arrays)
+            yield from _matrix("X", f"{block}.norm2", arrays)
+            yield from _matrix("A", f"{block}.hidden", arrays)
         else:
-            yield _matrix("R", f"{block}.{'proj' if kind == 'proj' else 'mlp'}", arrays)
+            yield from _matrix("R", f"{block}.{'proj' if kind == 'proj' else 'mlp'}", arrays)
 
 
-def _matrix(unit: str, name: str, arrays: Mapping[str, np.ndarray], first_column: int = 0) -> Part:
+def _matrix(unit: str, name: str, arrays: Mapping[str, np.ndarray], first_column: int = 0, *, unused: Unused = NOTHING,
+            among: range | None = None) -> Iterator[Part]:
+    """A part for each run of columns that the hardware computes; all columns, or those ``among`` some."""
     array = arrays[name]
-    return Part(unit, name, first_column, _columns(array, 0), array.shape[1], array.dtype.str)
+    columns = _columns(array, 0)
+    wanted = [column for column in among or range(len(columns)) if column not in unused.get(name, ())]
+    for _, run in groupby(enumerate(wanted), key=lambda item: item[1] - item[0]):
+        part = [column for _, column in run]
+        yield Part(unit, name, first_column + part[0], part[0] * BLOCK, columns[part[0]:part[-1] + 1], array.shape[1],
+                   array.dtype.str)
 
 
 def _columns(array: np.ndarray, padding: int) -> np.ndarray:
@@ -134,7 +149,7 @@ def _columns(array: np.ndarray, padding: int) -> np.ndarray:
 
 
 def compare(checkpoints: Mapping[str, np.ndarray], records: np.ndarray, steps: Sequence[str],
-            config: HardwareConfig) -> Comparison:
+            config: HardwareConfig, unused: Unused = NOTHING) -> Comparison:
     """Compare all records of a run with the golden model.
 
     Parameters
@@ -143,6 +158,7 @@ def compare(checkpoints: Mapping[str, np.ndarray], records: np.ndarray, steps: S
     records : structured array of :data:`sim.probes.RECORD`
     steps : step names in the order of their indices
     config : the hardware
+    unused : what the hardware leaves out, of the golden model: columns by checkpoint, heads of scores
 
     Raises
     ------
@@ -160,7 +176,7 @@ def compare(checkpoints: Mapping[str, np.ndarray], records: np.ndarray, steps: S
     bounds = np.searchsorted(key[order], np.arange(len(steps) * len(PROBES) + 1))
     compared: dict[str, int] = {}
     for index, step in enumerate(steps):
-        parts = parts_of(step, checkpoints, config)
+        parts = parts_of(step, checkpoints, config, unused)
         differences = []
         for unit, probe in enumerate(PROBES):
             place = index * len(PROBES) + unit
@@ -171,10 +187,15 @@ def compare(checkpoints: Mapping[str, np.ndarray], records: np.ndarray, steps: S
             raise MismatchError(min(differences)[1])
         for part in parts:
             compared[part.checkpoint] = compared.get(part.checkpoint, 0) + part.values.size
-    if left := [name for name in checkpoints if name not in compared]:
+    if left := [name for name in checkpoints if name not in compared and not _all_unused(name, checkpoints, unused)]:
         raise MismatchError(f"checkpoint {left[0]} was never compared: the program has no step for it")
     constant = tuple(name for name in compared if checkpoints[name].size > 1 and np.ptp(checkpoints[name]) == 0)
     return Comparison(tuple(compared), sum(compared.values()), len(records), constant)
+
+
+def _all_unused(name: str, checkpoints: Mapping[str, np.ndarray], unused: Unused) -> bool:
+    array = checkpoints[name]
+    return len(unused.get(name, ())) == (len(array) if name.endswith(".score") else ceil_div(array.shape[-1], BLOCK))
 
 
 def check_starts(records: np.ndarray, steps: Sequence[str]) -> None:
@@ -258,17 +279,12 @@ def _first_wrong(name: str, parts: Sequence[Part], records: np.ndarray, wrong: n
     record, lane = records[at:at + 1], int(np.argmax(wrong[at]))
     column = int(record["column"][0])
     part = next(p for p in parts if p.first_column <= column < p.first_column + p.values.shape[0])
-    channel = _first_channel(part) + (column - part.first_column) * BLOCK + lane
+    channel = part.first_channel + (column - part.first_column) * BLOCK + lane
     got, cycle = int(lanes_of(record, part.lane)[0, lane]), int(record["cycle"][0])
     kind = "key" if unit == "S" else "class" if unit == "L" else "channel"
     padding = " (padding)" if channel >= part.channels else ""
     place = f"{part.checkpoint}{part.where}, token {int(record['token'][0])}, {kind} {channel}{padding}"
     return cycle, f"{name}, {place}: hardware {got}, golden {int(expected[at, lane])} (cycle {cycle})"
-
-
-def _first_channel(part: Part) -> int:
-    """Channel of the part's first column: context may be spread over several steps."""
-    return part.first_column * BLOCK - part.channels if part.checkpoint.endswith(".context") else 0
 
 
 def _locate(parts: Sequence[Part], row: int) -> tuple[Part, int]:

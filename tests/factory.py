@@ -7,6 +7,8 @@ anywhere then shows at the next checkpoint.
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 
@@ -74,6 +76,33 @@ def random_artifact(*, width: int = 64, heads: int = 2, depth: int = 2, hidden: 
         blocks=blocks, norm=_norm(rng, width), head=_linear(rng, classes, width, 1.0, LOGIT_STD))
     validate(artifact)
     return artifact
+
+
+def silence(artifact: SparseVit, *, pairs: Iterable[int] = (), values: Iterable[int] = (),
+            blocks: Iterable[int] | None = None) -> SparseVit:
+    """``artifact`` without some columns (16 channels each, counted over all heads) of its attention.
+
+    Parameters
+    ----------
+    pairs : of queries and keys: weights and biases become zero
+    values : of values, and of what the projection reads
+    blocks : blocks it is done to; all by default
+    """
+    width = artifact.width
+    rows = [part * width + column * BLOCK for part in (0, 1) for column in pairs]
+    rows += [2 * width + column * BLOCK for column in values]
+    chosen = range(len(artifact.blocks)) if blocks is None else set(blocks)
+
+    def cut(block: Block) -> Block:
+        qkv, proj = copy.deepcopy(block.qkv), copy.deepcopy(block.proj)
+        for row in rows:
+            qkv.weight[row:row + BLOCK], qkv.mask[row // BLOCK], qkv.bias[row:row + BLOCK] = 0, False, 0
+        for column in values:
+            proj.weight[:, column * BLOCK:(column + 1) * BLOCK], proj.mask[:, column] = 0, False
+        return dataclasses.replace(block, qkv=qkv, proj=proj)
+
+    changed = tuple(cut(block) if index in chosen else block for index, block in enumerate(artifact.blocks))
+    return dataclasses.replace(artifact, blocks=changed)
 
 
 def random_patches(artifact: SparseVit, seed: int = 0, batch: int | None = None) -> np.ndarray:

@@ -15,7 +15,17 @@ from torch import Tensor, nn
 
 from algo.prune.importance import Power, attention_importance, mlp_importance, neuron_importance
 from algo.prune.masking import Masks
+from algo.prune.methods import Family, Subject, method_spec, register_method
 from flows.contracts.hardware import BLOCK
+
+
+@register_method("learned", needs="training")
+def learned(subject: Subject) -> Family:
+    """Scores that training moves, of blocks in attention and of hidden neurons; with 'sievit train'."""
+    from algo.prune.subject import trained_error
+
+    raise trained_error(method_spec("learned"))
+
 
 SPREAD = 2.0
 """Initial scores lie between minus and plus this, evenly: far enough that a few steps do not turn the order around."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from flows.compile.layout import parameter_words, residual_words
 from flows.contracts.artifact import Block, Linear, Norm, SparseVit
+from flows.contracts.attention import AttentionUse, attention_use
 from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
 from flows.contracts.numerics import DROP_SCORE_BITS, inverse_heads
 from flows.contracts.program import Dest, Drop, Post, Source, Target, Tile
@@ -99,7 +100,11 @@ class Step:
 
 
 def network_steps(artifact: SparseVit, config: HardwareConfig) -> list[Step]:
-    """All steps of a network in order: embedding, seven or more per block, head."""
+    """All steps of a network in order: embedding, seven or so per block, head.
+
+    Columns of attention that :func:`flows.contracts.attention.attention_use` leaves out are in no step, and a step
+    without columns is left out.
+    """
     return list(_Network(artifact, config).steps())
 
 
@@ -113,7 +118,6 @@ class _Network:
         self.artifact, self.config = artifact, config
         self.tokens, self.static = artifact.tokens, True
         self.cols = artifact.width // BLOCK
-        self.head_cols = self.cols // artifact.heads
 
     def steps(self) -> Iterator[Step]:
         yield self._embed()
@@ -135,8 +139,9 @@ class _Network:
         mode, keep, threshold = self._drop(block)
         following = self.artifact.blocks[index + 1].norm1 if index + 1 < len(self.artifact.blocks) else \
             self.artifact.norm
-        yield self._qkv(name, block)
-        yield from self._attention(name, block, capture=mode is not Drop.NONE)
+        use = attention_use(block, self.artifact.heads)
+        yield self._qkv(name, block, use)
+        yield from self._attention(name, block, use, capture=mode is not Drop.NONE)
         drop = {"drop": mode, "keep": keep, "threshold": threshold, "heads": self.artifact.heads,
                 "inverse_heads": inverse_heads(self.artifact.heads)} if mode is not Drop.NONE else {}
         residual = [(Dest.R, column) for column in range(self.cols)]
@@ -150,12 +155,14 @@ class _Network:
                            writes=(self._norm_writes(following, NORM1_HALF),))
         yield self._linear(f"{name}.fc2", block.fc2, residual, Post.RESIDUAL, Source.A, fields={"unsigned": 1})
 
-    def _qkv(self, name: str, block: Block) -> Step:
+    def _qkv(self, name: str, block: Block, use: AttentionUse) -> Step:
         dests = [(Dest.A, column) for column in range(self.cols)]
         dests += [(Dest.KV, column) for column in range(2 * self.cols)]
+        outputs = [*use.queries, *(self.cols + column for column in use.keys),
+                   *(2 * self.cols + column for column in use.contexts)]
         tables = [Parameters(target, 0, table.reshape(-1, self.config.stream_bytes).view(np.uint8))
                   for target, table in ((Target.EXP, block.exp), (Target.GELU, block.gelu))]
-        return self._linear(f"{name}.qkv", block.qkv, dests, Post.INT8, Source.X,
+        return self._linear(f"{name}.qkv", block.qkv, dests, Post.INT8, Source.X, outputs=outputs,
                             fields=self._norm_fields(block.norm1, NORM1_HALF),
                             writes=(*tables, self._norm_writes(block.norm2, NORM2_HALF)))
 
@@ -166,36 +173,39 @@ class _Network:
         return self._linear("head", linear, dests, Post.LOGIT, Source.X,
                             fields={"tokens": 1, **self._norm_fields(self.artifact.norm, NORM1_HALF)})
 
-    def _attention(self, name: str, block: Block, *, capture: bool) -> Iterator[Step]:
+    def _attention(self, name: str, block: Block, use: AttentionUse, *, capture: bool) -> Iterator[Step]:
         size = self.config.score_heads
         groups = [range(first, min(first + size, self.artifact.heads))
                   for first in range(0, self.artifact.heads, size)]
         for index, heads in enumerate(groups):
+            if not any(use.pairs[head] for head in heads):
+                continue
             suffix = f".{index}" if len(groups) > 1 else ""
-            macs = self.tokens**2 * self.head_cols * BLOCK * len(heads)
-            yield self._tiles(f"{name}.score{suffix}", self._score_columns(heads), Source.A, Tile.KEY, Post.SCORE,
-                              block.score_mult, block.score_shift, macs)
-            yield self._tiles(f"{name}.context{suffix}", self._context_columns(heads, capture), Source.S, Tile.VALUE,
-                              Post.CONTEXT, block.context_mult, block.context_shift, macs)
+            score_macs, context_macs = (self.tokens**2 * BLOCK * sum(len(part[head]) for head in heads)
+                                        for part in (use.pairs, use.values))
+            yield self._tiles(f"{name}.score{suffix}", self._score_columns(heads, use), Source.A, Tile.KEY, Post.SCORE,
+                              block.score_mult, block.score_shift, score_macs)
+            yield self._tiles(f"{name}.context{suffix}", self._context_columns(heads, use, capture), Source.S,
+                              Tile.VALUE, Post.CONTEXT, block.context_mult, block.context_shift, context_macs)
 
-    def _score_columns(self, heads: range) -> Iterator[Column]:
+    def _score_columns(self, heads: range, use: AttentionUse) -> Iterator[Column]:
         for local, head in enumerate(heads):
-            columns = tuple(range(head * self.head_cols, (head + 1) * self.head_cols))
-            for key_block in range(ceil_div(self.tokens, BLOCK)):
+            columns = tuple(head * use.columns + column for column in use.pairs[head])
+            for key_block in range(ceil_div(self.tokens, BLOCK) if columns else 0):
                 yield Column(sources=columns, inputs=columns, key_blocks=(key_block,) * len(columns), output=0,
                              dest=Dest.S, dest_column=local * self.config.score_stride + key_block,
                              key_block=key_block, local_head=local, head=head)
 
-    def _context_columns(self, heads: range, capture: bool) -> Iterator[Column]:
+    def _context_columns(self, heads: range, use: AttentionUse, capture: bool) -> Iterator[Column]:
         key_blocks = tuple(range(ceil_div(self.tokens, BLOCK)))
         for local, head in enumerate(heads):
             base = local * self.config.score_stride
-            for channel in range(self.head_cols):
-                column = head * self.head_cols + channel
+            for turn, channel in enumerate(use.values[head]):
+                column = head * use.columns + channel
                 yield Column(sources=tuple(base + key_block for key_block in key_blocks),
                              inputs=(self.cols + column,) * len(key_blocks), key_blocks=key_blocks, output=0,
                              dest=Dest.A, dest_column=self.cols + column, local_head=local, head=head,
-                             capture=capture and channel == 0, last=None if self.static else base)
+                             capture=capture and turn == 0, last=None if self.static else base)
 
     def _tiles(self, name: str, columns: Iterator[Column], source: Source, tile: Tile, post: Post, mult: int,
                shift: int, macs: int) -> Step:
@@ -206,9 +216,11 @@ class _Network:
 
     def _linear(self, name: str, linear: Linear, dests: list[tuple[Dest, int]], post: Post, source: Source, *,
                 fields: dict[str, int], first_source: int = 0, useful_tokens: int | None = None,
-                writes: tuple[Parameters, ...] = ()) -> Step:
+                outputs: Sequence[int] | None = None, writes: tuple[Parameters, ...] = ()) -> Step:
         columns = []
-        for output, (dest, column) in enumerate(dests):
+        chosen = range(len(dests)) if outputs is None else outputs
+        for output in chosen:
+            dest, column = dests[output]
             kept = tuple(int(block) for block in np.flatnonzero(linear.mask[output])) or (0,)
             columns.append(Column(sources=tuple(first_source + block for block in kept), inputs=kept, output=output,
                                   dest=dest, dest_column=column))
@@ -216,7 +228,7 @@ class _Network:
         padded = linear.mask.shape[0] * BLOCK
         mult, bias = np.zeros(padded, np.uint16), np.zeros(padded, np.int32)
         mult[:linear.mult.size], bias[:linear.bias.size] = linear.mult, linear.bias
-        macs = kept_weights(linear) * (self.tokens if useful_tokens is None else useful_tokens)
+        macs = kept_weights(linear, chosen) * (self.tokens if useful_tokens is None else useful_tokens)
         return Step(name, fields, self.tokens, self.static, tuple(columns), linear, mult, bias, macs, writes)
 
     def _norm_fields(self, norm: Norm, half: int) -> dict[str, int]:
@@ -242,8 +254,8 @@ class _Network:
         return Drop.TOPK, max(block.drop.keep, 0), 0
 
 
-def kept_weights(linear: Linear) -> int:
-    """Weights in kept blocks, rows of padding not counted."""
+def kept_weights(linear: Linear, outputs: Sequence[int]) -> int:
+    """Weights in kept blocks of some output columns, rows of padding not counted."""
     rows = np.full(linear.mask.shape[0], BLOCK, np.int64)
     rows[-1] = linear.weight.shape[0] - (linear.mask.shape[0] - 1) * BLOCK
-    return int((linear.mask.sum(1) * rows).sum()) * BLOCK
+    return int((linear.mask.sum(1) * rows)[list(outputs)].sum()) * BLOCK

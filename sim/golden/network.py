@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.contracts.artifact import Block, Linear, SparseVit
+from flows.contracts.attention import attention_use
 from flows.contracts.errors import ArtifactError, ConfigError
 from sim.golden import head, residual, token_drop
 from sim.golden.cluster import matmul
@@ -34,12 +35,15 @@ class Result:
     kept : by block that drops tokens: the indices, into the tokens that entered the block, of the patch tokens (not
         CLS) that stay. All of them when nothing was dropped.
     checkpoints : every intermediate array by name in the order of execution; empty unless recorded
+    unused : parts of checkpoints that change nothing and that the hardware leaves out, see
+        :mod:`flows.contracts.attention`: columns of 16 channels, heads of scores
     """
 
     logits: NDArray[np.int16]
     tokens: list[int]
     kept: dict[int, NDArray[np.int64]]
     checkpoints: dict[str, np.ndarray] = field(default_factory=dict)
+    unused: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 class Golden:
@@ -69,6 +73,8 @@ class Golden:
         self.artifact = artifact
         layers = [artifact.embed, artifact.head]
         layers += [layer for block in artifact.blocks for layer in (block.qkv, block.proj, block.fc1, block.fc2)]
+        self._unused = {f"block{index}.{name}": parts for index, block in enumerate(artifact.blocks)
+                        for name, parts in attention_use(block, artifact.heads).unused.items() if parts}
         self._weights = {id(layer): layer.weight.astype(np.float32) for layer in layers}
 
     def run(self, patches: NDArray[np.int8], *, record: bool = False, observe: Observer | None = None) -> Result:
@@ -107,7 +113,7 @@ class Golden:
         emit("norm", codes)
         logits = head.logits(codes, self.artifact.head, self._weights[id(self.artifact.head)])
         emit("logits", logits)
-        return Result(logits, tokens, kept, checkpoints)
+        return Result(logits, tokens, kept, checkpoints, dict(self._unused))
 
     def classify(self, patches: NDArray[np.int8]) -> NDArray[np.int16]:
         """Logits int16 ``(B, classes)`` of a batch of images, int8 ``(B, N, P)``.

@@ -86,7 +86,7 @@ class Job:
             For the first difference.
         """
         steps = [entry["name"] for entry in self.program.manifest["steps"]]
-        comparison = compare(self.golden.checkpoints, result.records, steps, self.config)
+        comparison = compare(self.golden.checkpoints, result.records, steps, self.config, self.golden.unused)
         compare_logits(self.golden.logits, result.logits)
         drops = list(self.drops.values())
         if kept and result.registers["TOKENS_KEPT"] != drops + [0] * (TOKENS_KEPT_ENTRIES - len(drops)):

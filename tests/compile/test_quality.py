@@ -25,8 +25,8 @@ def network(name: str, keep: float, seed: int, depth: int = 1) -> SparseVit:
 
 
 HARD_LIMIT = 1.06
-"""No step is worse; a few whose source columns come late, or whose drains are scarce, lie between their aim and
-this."""
+"""No step is worse, or two slots in a short one; a few whose source columns come late, or whose drains are scarce, lie
+between their aim and this."""
 
 
 def check(rows: Iterable[QualityRow], exceptions: float = 0.0) -> list[QualityRow]:
@@ -35,7 +35,7 @@ def check(rows: Iterable[QualityRow], exceptions: float = 0.0) -> list[QualityRo
     missed = [row for row in found if row.slots > max(row.limit * row.bound, row.bound + 1)]
     assert len(missed) <= exceptions * len(found), missed
     for row in found:
-        assert row.bound <= row.slots <= max(HARD_LIMIT * row.bound, row.bound + 1), row
+        assert row.bound <= row.slots <= max(HARD_LIMIT * row.bound, row.bound + 2), row
     # A dense DeiT-T on 8 clusters has 12 columns in half of its steps.
     assert sum(row.slots for row in found) <= 1.03 * sum(row.bound for row in found)
     return found

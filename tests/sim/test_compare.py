@@ -179,6 +179,32 @@ def test_superfluous(golden: dict[str, np.ndarray], records: np.ndarray, unit: s
         compare(golden, np.append(records, extra), STEPS, CONFIG)
 
 
+def test_what_the_hardware_leaves_out(golden: dict[str, np.ndarray], records: np.ndarray) -> None:
+    """Unused columns and heads must be absent, and only they."""
+    unused = {"block1.key": (2,), "block1.context": (4, 5), "block1.score": (2,)}
+    step = {name: records["step"] == STEPS.index(name) for name in ("block1.qkv", "block1.context.1", "block1.score.1")}
+    gone = (step["block1.qkv"] & (records["unit"] == UNITS["KV"]) & (records["column"] == 2)) | \
+        step["block1.context.1"] | step["block1.score.1"]
+    steps = [name for name in STEPS if name not in ("block1.context.1", "block1.score.1")]
+    left = records[~gone].copy()
+    left["step"] = [steps.index(STEPS[index]) for index in left["step"]]
+    result = compare(golden, left, steps, CONFIG, unused)
+    assert result.records == len(left) and set(result.checkpoints) == set(golden)
+    with pytest.raises(MismatchError, match="unit KV .*block1.key: .*words are missing, first column 2"):
+        compare(golden, left, steps, CONFIG, {**unused, "block1.key": ()})
+    with pytest.raises(MismatchError, match="unit KV .*unexpected record of column 2"):
+        compare(golden, records, STEPS, CONFIG, {"block1.key": (2,)})
+    at = np.flatnonzero((left["step"] == steps.index("block1.qkv")) & (left["unit"] == UNITS["KV"])
+                        & (left["column"] == 3))[0]
+    left["data"][at, 0] ^= 1
+    with pytest.raises(MismatchError, match=r"block1.key, token \d+, channel 48"):
+        compare(golden, left, steps, CONFIG, unused)
+    everything = {name: range(6) for name in ("block2.query",)}
+    with pytest.raises(MismatchError, match="checkpoint block2.proj was never compared"):
+        compare({**golden, "block2.query": golden["block1.query"], "block2.proj": golden["embed"]}, records, STEPS,
+                CONFIG, everything)
+
+
 def test_step_out_of_range(golden: dict[str, np.ndarray], records: np.ndarray) -> None:
     """A record of a step or unit that does not exist."""
     records["step"][-1] = len(STEPS)

@@ -1,0 +1,183 @@
+"""Swin Transformers in PyTorch: building, weights, evaluation, and the multiplications of a pruned one.
+
+Their windows and patch merging are not what the accelerator computes, so there is no artifact and no program for them;
+pruning methods that support ``"swin"`` work on the same 16x16 blocks, and this module counts what they save.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from algo.data import Pack, batches, normalise, pack_pixels
+from algo.models import ModelSpec
+from algo.prune.budget import Cost
+from algo.prune.plan import expand
+from algo.synthetic import synthetic_like
+from algo.timm_compat import resolve_data_config, timm
+from algo.weights import check_state, hub_state, read_state
+from flows.contracts.errors import ConfigError
+from flows.contracts.hardware import ceil_div
+
+State = dict[str, Tensor]
+Masks = Mapping[str, np.ndarray]
+
+BATCH = 8
+DENSE: Masks = {}
+
+
+@dataclass(frozen=True)
+class SwinMacs:
+    """Multiplications for one image.
+
+    Attributes
+    ----------
+    embed : patch embedding
+    stages : of each stage: patch merging in front of it, projections, attention in windows, MLPs
+    head : classifier
+    """
+
+    embed: int
+    stages: tuple[int, ...]
+    head: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.embed + sum(self.stages) + self.head
+
+
+def build_swin(name: str, state: Mapping[str, Tensor] | None = None, *, image_size: int | None = None) -> Any:
+    """A timm Swin Transformer in evaluation mode, without gradients.
+
+    Parameters
+    ----------
+    name : of timm, for example ``"swin_tiny_patch4_window7_224"``
+    state : weights, also of another number of classes; as timm initialises them when absent
+    image_size : pixels; the model's own by default
+
+    Raises
+    ------
+    ConfigError
+        When timm has no such Swin.
+    WeightsError
+        When ``state`` does not fit.
+    """
+    if not timm.is_model(name.partition(".")[0]):
+        raise ConfigError(f"timm has no model {name!r}; give a Swin such as swin_tiny_patch4_window7_224")
+    head = (state or {}).get("head.fc.weight")
+    options: dict[str, Any] = {"num_classes": None if head is None else len(head), "img_size": image_size}
+    try:
+        model: Any = timm.create_model(name, pretrained=False,
+                                       **{key: value for key, value in options.items() if value is not None})
+    except TypeError:  # a network without one of these options
+        model = None
+    if type(model) is not timm.models.swin_transformer.SwinTransformer:
+        raise ConfigError(f"{name!r} is no Swin Transformer; give one such as swin_tiny_patch4_window7_224")
+    if state is not None:
+        model.load_state_dict(check_state(dict(state), model.state_dict(), "the given state", name))
+    return model.eval().requires_grad_(False)
+
+
+def swin_weights(name: str, file: Path | str | None = None, seed: int = 0) -> tuple[State, str]:
+    """Weights from a file, else from the timm hub or its cache, else made up from a seed; and which of these.
+
+    Raises
+    ------
+    ConfigError
+        When timm has no such Swin.
+    WeightsError
+        When the file is missing, damaged, or does not fit.
+    """
+    if file is not None:
+        given = read_state(Path(file))
+        return build_swin(name, given).state_dict(), f"file {Path(file).name}"
+    expected = build_swin(name).state_dict()
+    found = hub_state(ModelSpec(name, name))
+    if found is not None:
+        return check_state(found, expected, "the timm hub's file", name), "timm hub"
+    return synthetic_like(expected, seed), f"synthetic (seed {seed}), no trained weights were available"
+
+
+def swin_logits(model: Any, pack: Pack, images: Sequence[int], progress: Callable[[float], None] | None = None, *,
+                bfloat16: bool = False) -> np.ndarray:
+    """Logits for some images of a pack, float32 ``(images, classes)``; to be judged by :func:`algo.accuracy.compare`.
+
+    Parameters
+    ----------
+    model : Swin in evaluation mode
+    pack : images at the model's size or slightly larger
+    images : indices
+    progress : called with the finished share
+    bfloat16 : compute matrix products with 8 bits of mantissa, faster where the processor can
+    """
+    config = resolve_data_config({}, model=model)
+    parts, done = [], 0
+    for batch in batches(np.asarray(images), BATCH):
+        pixels = np.stack([pack_pixels(pack, int(index), model.patch_embed.img_size[0]) for index in batch])
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            parts.append(model(normalise(pixels, config["mean"], config["std"])).float().numpy())
+        done += len(batch)
+        if progress:
+            progress(done / len(images))
+    return np.concatenate(parts)
+
+
+def swin_macs(model: Any, masks: Masks = DENSE) -> SwinMacs:
+    """Multiplications of a Swin for one image of its size.
+
+    Parameters
+    ----------
+    model : Swin
+    masks : kept 16x16 blocks by layer name, of linear layers; a layer that is not named is dense
+
+    Notes
+    -----
+    As timm computes: projections and attention run on maps padded to whole windows, MLPs on the maps themselves.
+    Relative position bias, softmax, norms and GELU multiply nothing here, as is the custom.
+    """
+    height, width = model.patch_embed.grid_size
+    embed = model.patch_embed.proj.weight.numel() * height * width
+    stages = []
+    for number, stage in enumerate(model.layers):
+        path, macs = f"layers.{number}", 0
+        if hasattr(stage.downsample, "reduction"):
+            height, width = ceil_div(height, 2), ceil_div(width, 2)
+            macs += _weights(stage.downsample.reduction, f"{path}.downsample.reduction", masks) * height * width
+        for index, block in enumerate(stage.blocks):
+            macs += _block_macs(block, f"{path}.blocks.{index}", height, width, masks)
+        stages.append(macs)
+    return SwinMacs(embed, tuple(stages), model.head.fc.weight.numel() if hasattr(model.head.fc, "weight") else 0)
+
+
+def swin_parameters(model: Any, masks: Masks = DENSE) -> int:
+    """Parameters, weights of pruned blocks left out."""
+    gone = sum(model.get_submodule(name).weight.numel() - _weights(model.get_submodule(name), name, masks)
+               for name in masks)
+    return sum(parameter.numel() for parameter in model.parameters()) - gone
+
+
+def swin_cost(model: Any) -> Cost:
+    """Multiplications as a cost for :func:`algo.prune.budget.fit`."""
+    return lambda pruned: swin_macs(model, pruned.masks).total
+
+
+def _block_macs(block: Any, path: str, height: int, width: int, masks: Masks) -> int:
+    rows, columns = block.window_size
+    padded = ceil_div(height, rows) * rows * ceil_div(width, columns) * columns
+    projections = sum(_weights(getattr(block.attn, name), f"{path}.attn.{name}", masks) for name in ("qkv", "proj"))
+    mlp = sum(_weights(getattr(block.mlp, name), f"{path}.mlp.{name}", masks) for name in ("fc1", "fc2"))
+    # every token against the tokens of its window, once for scores and once for values
+    attention = 2 * block.attn.window_area * block.attn.proj.in_features
+    return padded * (projections + attention) + height * width * mlp
+
+
+def _weights(layer: Any, name: str, masks: Masks) -> int:
+    """Weights of a layer in kept blocks."""
+    return int(expand(masks[name], layer.weight).sum()) if name in masks else layer.weight.numel()
