@@ -17,8 +17,10 @@ from algo.models import build_model
 from algo.prune import prune_blocks, prune_neurons
 from algo.prune.blocks import Keep
 from algo.quant.calibrate import collect
-from algo.quant.quantize import quantize
-from algo.quant.scales import Settings
+from algo.quant.estimators import estimate_ranges, estimator
+from algo.quant.quantize import Masks, quantize
+from algo.quant.ranges import Ranges, read_ranges
+from algo.quant.settings import Settings
 from algo.timm_compat import ImageNetInfo, resolve_data_config
 from algo.tokens.evit import threshold_drop, topk_schedule
 from algo.tokens.threshold import calibrate_thresholds
@@ -46,6 +48,7 @@ class Prepared:
     drops : token drop per block
     mean, std : normalisation of the pixels
     image_size : pixels
+    ranges : of the activations, when the weights file holds those the network was trained with
     """
 
     name: str
@@ -56,6 +59,7 @@ class Prepared:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     image_size: int
+    ranges: Ranges | None = None
 
 
 def export(
@@ -91,12 +95,13 @@ def export(
         keeps ``keep_tokens`` of the tokens of the calibration images
     balanced : the same number of blocks in every output block column
     keep_neurons : share of MLP hidden neurons kept
-    calibration : data pack or folder of images; None takes crops of the photographs in scikit-image
+    calibration : data pack or folder of images; None takes the ranges that a weights file holds if the network was
+        trained with its quantization, else crops of the photographs in scikit-image
     calibration_images : at most that many of them
     seed : for synthetic weights and the choice of calibration images
     synthetic : make weights up even where trained ones are to be had
     block : edge, or rows and columns, of a pruning block; multiples of 16
-    settings : how ranges become scales
+    settings : how ranges are found and become scales, and bits of the weights
     progress : called with the name of a stage and the finished share of it
 
     Raises
@@ -114,19 +119,87 @@ def export(
             drop_mode=drop_mode, threshold=threshold, balanced=balanced, keep_neurons=keep_neurons,
             calibration=calibration, calibration_images=calibration_images, seed=seed,
             synthetic=synthetic, block=block, progress=progress)
+        ranges = ranges_of(prepared, pixels, settings, progress)
         report = progress or (lambda stage, share: None)
-        statistics = collect(prepared.model, pixels, prepared.mean, prepared.std, prepared.drops,
-                             lambda share: report("calibrate", share))
         report("quantize", 0.0)
-        numbers = quantize(prepared.model, statistics, prepared.mean, prepared.std, prepared.drops, prepared.masks,
-                           settings)
+        artifact = export_prepared(prepared, ranges, settings)
         report("quantize", 1.0)
+    return artifact
+
+
+def ranges_of(
+    prepared: Prepared, pixels: np.ndarray, settings: Settings | None = None, progress: Progress | None = None
+) -> Ranges:
+    """The ranges a network was trained with, else those that calibration on ``pixels`` finds.
+
+    Parameters
+    ----------
+    pixels : uint8 ``(images, size, size, 3)``
+    settings : method and its parameters
+
+    Raises
+    ------
+    ConfigError
+        For a setting out of range.
+    """
+    if prepared.ranges is not None:
+        return prepared.ranges
+    settings = settings or Settings()
+    settings.check()
+    samples = estimator(settings.calibrate).samples
+    statistics = collect(prepared.model, pixels, prepared.mean, prepared.std, prepared.drops,
+                         None if progress is None else lambda share: progress("calibrate", share), samples=samples)
+    return estimate_ranges(statistics, settings)
+
+
+def export_prepared(prepared: Prepared, ranges: Ranges, settings: Settings | None = None) -> SparseVit:
+    """The artifact of a prepared network."""
+    return export_with(prepared.model, ranges, name=prepared.name, weights=prepared.weights, mean=prepared.mean,
+                       std=prepared.std, drops=prepared.drops, masks=prepared.masks, settings=settings)
+
+
+def export_with(
+    model: Any,
+    ranges: Ranges,
+    *,
+    name: str,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+    drops: Mapping[int, TokenDrop],
+    masks: Masks,
+    settings: Settings | None = None,
+    weights: str = "trained",
+    names: Sequence[str] | None = None,
+) -> SparseVit:
+    """Quantize a network as it is, with given ranges: after training, the very integers it was trained with.
+
+    Parameters
+    ----------
+    model : VisionTransformer
+    ranges : of its activations
+    name : registry name
+    mean, std : normalisation of the pixels
+    drops : token drop per block
+    masks : kept 16x16 blocks per pruned layer
+    settings : how ranges become scales, and bits of the weights
+    weights : where the weights came from
+    names : class names; :func:`class_names` by default
+
+    Raises
+    ------
+    ConfigError
+        When a setting is out of range or a scale factor cannot be represented.
+    WeightsError
+        When the ranges are of another network.
+    """
+    numbers = quantize(model, ranges, mean, std, drops, masks, settings)
     artifact = SparseVit(
-        model=model_name, weights=prepared.weights, image_size=prepared.image_size,
-        patch=prepared.model.patch_embed.patch_size[0], heads=prepared.model.blocks[0].attn.num_heads,
-        mean=prepared.mean, std=prepared.std, class_names=class_names(prepared.model.num_classes),
+        model=name, weights=weights, image_size=model.patch_embed.img_size[0], patch=model.patch_embed.patch_size[0],
+        heads=model.blocks[0].attn.num_heads, mean=mean, std=std,
+        class_names=class_names(model.num_classes) if names is None else tuple(names),
         input_scale=numbers.input_scale, embed=numbers.embed, residual_init=numbers.residual_init,
-        blocks=numbers.blocks, norm=numbers.norm, head=numbers.head, scales=numbers.scales)
+        blocks=numbers.blocks, norm=numbers.norm, head=numbers.head, scales=numbers.scales,
+        weight_bits=numbers.weight_bits)
     validate(artifact)
     return artifact
 
@@ -165,11 +238,13 @@ def _prepare(
     model = _model_of(model_name, state)
     config = resolve_data_config({}, model=model)
     size, mean, std = model.patch_embed.img_size[0], config["mean"], config["std"]
+    # calibration images that are asked for go before the ranges a network was trained with
+    ranges = read_ranges(Path(weights)) if weights is not None and calibration is None else None
     report("calibration images", 0.0)
     pixels = calibration_pixels(calibration, size, count=calibration_images, seed=seed)
     layers = resolve_layers(drop_layers, len(model.blocks))
     drops = _drops(model, pixels, mean, std, layers, keep_tokens, drop_mode, threshold)
-    return Prepared(model_name, model, origin, masks, drops, mean, std, size), pixels
+    return Prepared(model_name, model, origin, masks, drops, mean, std, size, ranges), pixels
 
 
 def resolve_layers(layers: Sequence[int], depth: int) -> tuple[int, ...]:
