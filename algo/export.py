@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from algo.data import calibration_pixels
-from algo.models import build_model
+from algo.models import build_like
 from algo.prune import prune_blocks, prune_neurons
 from algo.prune.blocks import Keep
 from algo.quant.calibrate import collect
@@ -285,8 +285,7 @@ def one_thread() -> Iterator[None]:
 
 
 def _model_of(model_name: str, state: dict[str, torch.Tensor]) -> Any:
-    depth = sum(name.endswith("mlp.fc1.bias") for name in state)
-    model = build_model(model_name, [len(state[f"blocks.{layer}.mlp.fc1.bias"]) for layer in range(depth)])
+    model = build_like(model_name, state)
     model.load_state_dict(state)
     return model.requires_grad_(False)
 

@@ -247,8 +247,8 @@ def _attention(qkv: Tensor, numbers: _BlockNumbers, attn: Any, dead: Tensor | No
     integer.check_float32()
     product = q @ k.transpose(-2, -1)  # exact: head width times 127 squared is below 2**24
     factor = block.score_mult * 2.0**-block.score_shift
-    score = straight((product * factor).clamp(*integer.INT8),
-                     integer.rnd(product.detach().double(), factor).clamp_(*integer.INT8).float())
+    exact = integer.requant(product.detach().flatten(0, -2), 0.5, factor, integer.INT8).reshape(product.shape)
+    score = straight((product * factor).clamp(*integer.INT8), exact)
     exps = integer.exponentials(score.detach(), numbers.exp, dead)
     mantissa, exponent = integer.reciprocal(exps.sum(dim=-1))
     factor = block.context_mult * 2.0**-block.context_shift

@@ -16,6 +16,7 @@ from torch.autograd import Function
 from algo.quant import integer
 from algo.quant.fixed_point import Codes
 from flows.contracts.artifact import Linear
+from flows.contracts.numerics import GELU_OFFSET
 
 
 class _Straight(Function):
@@ -42,7 +43,7 @@ class LinearNumbers:
     Attributes
     ----------
     weight : int8 ``(out, in)``
-    bias : float64 ``(out,)``, the zero point included
+    constant : float64 ``(out,)``, bias (zero point included) times ``factor``, plus 0.5
     factor : float64 ``(out,)``, ``m * 2**-s``
     limits : smallest and largest output code
     zero : what is taken from the input codes so that they fit int8: 128 when they are unsigned
@@ -51,7 +52,7 @@ class LinearNumbers:
     """
 
     weight: Tensor
-    bias: Tensor
+    constant: Tensor
     factor: Tensor
     limits: tuple[int, int]
     zero: int
@@ -80,7 +81,8 @@ def linear_numbers(layer: Linear, source: Codes, target_scale: Any, *, wide: boo
     factor = torch.from_numpy(layer.mult.astype("float64")) * 2.0**-layer.shift
     scale, offset = torch.from_numpy(source.scale).float(), torch.from_numpy(source.offset).float()
     gain = 1 / torch.atleast_1d(torch.as_tensor(target_scale, dtype=torch.float64))
-    return LinearNumbers(weight.to(device), bias.to(device), factor.to(device),
+    constant = bias * factor + 0.5
+    return LinearNumbers(weight.to(device), constant.to(device), factor.to(device),
                          integer.INT16 if wide else integer.INT8, zero, scale.to(device), offset.to(device),
                          gain.float().to(device))
 
@@ -89,32 +91,36 @@ class _Linear(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, numbers: LinearNumbers,
                 kind: torch.dtype) -> Tensor:
-        codes = (x - numbers.zero if numbers.zero else x).to(torch.int8)
-        value = integer.matmul(codes, numbers.weight).add_(numbers.bias).mul_(numbers.factor).add_(0.5).floor_()
-        out = value.clamp(*numbers.limits)
-        ctx.save_for_backward(codes, value == out)
+        codes = (x - numbers.zero if numbers.zero else x).to(torch.int8).flatten(0, -2)
+        out = integer.requant(integer.matmul(codes, numbers.weight), numbers.constant, numbers.factor, numbers.limits)
+        out = out.unflatten(0, x.shape[:-1])
+        ctx.save_for_backward(codes, out)
         ctx.numbers, ctx.kind, ctx.shape, ctx.has_bias = numbers, kind, weight.shape, bias is not None
-        return out.float()
+        return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
-        codes, inside = ctx.saved_tensors
+        codes, out = ctx.saved_tensors
         numbers, kind = ctx.numbers, ctx.kind
-        grad = (grads[0] * inside).flatten(0, -2)
+        grad = (grads[0] * inside(out, numbers.limits)).flatten(0, -2)
+        short = grad.to(kind)
         to_input = to_weight = to_bias = None
         if ctx.needs_input_grad[0]:
-            to_input = (grad * numbers.factor.float()).to(kind) @ numbers.weight.to(kind)
-            to_input = to_input.float().unflatten(0, codes.shape[:-1])
-        real = grad * numbers.gain  # with respect to the real output
-        total = real.sum(dim=0)
+            to_input = short @ (numbers.weight * numbers.factor.float()[:, None]).to(kind)
+            to_input = to_input.float().unflatten(0, out.shape[:-1])
+        total = grad.sum(dim=0) * numbers.gain  # with respect to the real output
         if ctx.needs_input_grad[1]:
-            # codes of up to 8 bits are exact in bfloat16
-            moving = codes.flatten(0, -2).to(kind) + numbers.zero
-            product = (real.to(kind).t() @ moving).float()
+            moving = codes.to(kind) + numbers.zero  # exact: bfloat16 holds codes of up to 8 bits
+            product = (short.t() @ moving).float() * numbers.gain[:, None]
             to_weight = (product * numbers.scale + total[:, None] * numbers.offset).reshape(ctx.shape)
         if ctx.has_bias and ctx.needs_input_grad[2]:
             to_bias = total
         return to_input, to_weight, to_bias, None, None
+
+
+def inside(codes: Tensor, limits: tuple[int, int]) -> Tensor:
+    """1 where a code is within its limits, 0 where it is at one of them and counts as saturated; same type."""
+    return (min(-limits[0], limits[1]) - codes.abs()).clamp_(0, 1)
 
 
 def linear(x: Tensor, module: nn.Module, numbers: LinearNumbers, *, with_bias: bool = True) -> Tensor:
@@ -139,14 +145,13 @@ def linear(x: Tensor, module: nn.Module, numbers: LinearNumbers, *, with_bias: b
 class _Table(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, table: Tensor, slope: Tensor) -> Tensor:
-        index = x.to(torch.int32) + 128
-        ctx.save_for_backward(index.to(torch.uint8), slope)
-        return table[index]
+        ctx.save_for_backward(x, slope)
+        return integer.pick(table, x + GELU_OFFSET)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None]:
-        index, slope = ctx.saved_tensors
-        return grads[0] * slope[index.to(torch.int32)], None, None
+        x, slope = ctx.saved_tensors
+        return integer.pick(slope, x + GELU_OFFSET).mul_(grads[0]), None, None
 
 
 def lookup(x: Tensor, table: Tensor, slope: Tensor) -> Tensor:
