@@ -114,17 +114,26 @@ def export(
         When the calibration images are unusable.
     """
     with one_thread():
-        prepared, pixels = _prepare(
+        prepared, ranges = calibrated(
             model_name, weights=weights, keep_blocks=keep_blocks, keep_tokens=keep_tokens, drop_layers=drop_layers,
             drop_mode=drop_mode, threshold=threshold, balanced=balanced, keep_neurons=keep_neurons,
             calibration=calibration, calibration_images=calibration_images, seed=seed,
-            synthetic=synthetic, block=block, progress=progress)
-        ranges = ranges_of(prepared, pixels, settings, progress)
+            synthetic=synthetic, block=block, settings=settings, progress=progress)
         report = progress or (lambda stage, share: None)
         report("quantize", 0.0)
         artifact = export_prepared(prepared, ranges, settings)
         report("quantize", 1.0)
     return artifact
+
+
+def calibrated(
+    model_name: str, *, settings: Settings | None = None, progress: Progress | None = None, **options: Any
+) -> tuple[Prepared, Ranges]:
+    """The float network that :func:`export` quantizes, and the ranges of its activations, for the same options."""
+    (settings or Settings()).check()
+    with one_thread():
+        prepared, pixels = _prepare(model_name, progress=progress, **options)
+        return prepared, ranges_of(prepared, pixels, settings, progress)
 
 
 def ranges_of(

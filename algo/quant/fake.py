@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
+from algo.prune.blocks import LAYERS
 from algo.quant import integer
 from algo.quant.fixed_point import Codes
 from algo.quant.quantize import Masks, Quantized, input_codes, pixel_scale, quantize_codes
@@ -34,10 +35,15 @@ _NORM_EPSILON = 1.0
 """Added to variances in units of residual codes where gradients are computed: tokens without variance have none."""
 
 
+WeightOf = Callable[[str, Tensor], Tensor]
+"""``(layer name, parameter) -> parameter to compute with``."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Numbers:
-    """The integers of all layers as tensors, for the weights of one step."""
+    """The parameters of the linear layers by name, and the integers of all layers as tensors, of one step."""
 
+    effective: Mapping[str, Tensor]
     quantized: Quantized
     embed: LinearNumbers
     initial: Tensor
@@ -70,6 +76,8 @@ class FakeQuantVit(nn.Module):
     masks_of : called in every step, gives the kept 16x16 blocks per layer name. Weights of pruned blocks count as zero,
         but get the gradient they would have if they were kept
     settings : bits of the weights, and how ranges become scales
+    weight_of, bias_of : replace the parameters of the linear layers, by layer name (``"blocks.3.attn.qkv"``): where
+        masks that are trained come in
 
     Notes
     -----
@@ -86,12 +94,15 @@ class FakeQuantVit(nn.Module):
         drops: Mapping[int, TokenDrop] | None = None,
         masks_of: Callable[[], Masks] | None = None,
         settings: Settings | None = None,
+        weight_of: WeightOf | None = None,
+        bias_of: WeightOf | None = None,
     ) -> None:
         super().__init__()
         self.model: Any = model
         self.mean, self.std = tuple(mean), tuple(std)
         self.drops: Mapping[int, TokenDrop] = dict(drops or {})
         self.masks_of = masks_of or dict
+        self._change = {"weight": weight_of or _plain, "bias": bias_of or _plain}
         self.settings = settings or Settings()
         self.settings.check()
         self.codes = network_codes(ranges, len(self.model.blocks), self.settings)
@@ -116,22 +127,41 @@ class FakeQuantVit(nn.Module):
         x = self._embed(self.pixel_planes(images), numbers)
         alive = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
         for layer, (block, inner) in enumerate(zip(self.model.blocks, numbers.blocks, strict=True)):
-            x, alive = self._block(block, inner, x, alive, self.drops.get(layer))
+            x, alive = self._block(f"blocks.{layer}", block, numbers, inner, x, alive, self.drops.get(layer))
         y = _norm(x[:, :1], self.model.norm, numbers.quantized.norm, self.codes.norm)
-        return linear(y, self.model.head, numbers.head)[:, 0]
+        return _apply(y, "head", numbers, numbers.head)[:, 0]
 
     def quantized(self) -> Quantized:
         """The integers of the network as it is now."""
-        return quantize_codes(self.model, self.codes, self.input_scale, self.drops, self.masks_of(), self.settings)
+        return self._quantize(self._effective())
+
+    def _quantize(self, effective: Mapping[str, Tensor]) -> Quantized:
+        return quantize_codes(self.model, self.codes, self.input_scale, self.drops, self.masks_of(), self.settings,
+                              effective)
+
+    def _effective(self) -> dict[str, Tensor]:
+        """Parameters of all linear layers."""
+        layers = [f"blocks.{layer}.{kind}" for layer in range(len(self.model.blocks)) for kind in LAYERS]
+        found = {}
+        for layer in ["patch_embed.proj", *layers, "head"]:
+            module = self.model.get_submodule(layer)
+            found |= {f"{layer}.{kind}": change(layer, getattr(module, kind)) for kind, change in self._change.items()
+                      if getattr(module, kind) is not None}
+        return found
 
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Quantize the weights once for everything within, as for an evaluation."""
-        self._held = self._numbers()
+        self.freeze()
         try:
             yield
         finally:
             self._held = None
+
+    def freeze(self) -> None:
+        """Keep the integers of the network as it is now, whatever becomes of its weights."""
+        with torch.no_grad():
+            self._held = self._numbers()
 
     def pixel_planes(self, images: Tensor) -> Tensor:
         """Patch codes of images, still as planes: float32 ``(B, 3, size, size)``.
@@ -153,12 +183,14 @@ class FakeQuantVit(nn.Module):
         return torch.stack([table[colour][index[:, colour]] for colour in range(3)], dim=1)
 
     def _numbers(self) -> _Numbers:
-        quantized, device = self.quantized(), self.get_buffer("pixel_codes").device
+        effective, device = self._effective(), self.get_buffer("pixel_codes").device
+        quantized = self._quantize(effective)
         residual = self.codes.residual
         inputs = input_codes(self.input_scale, quantized.embed.weight.shape[1])
         blocks = tuple(_block_numbers(block, codes, residual, module.mlp.act, device) for block, codes, module in
                        zip(quantized.blocks, self.codes.blocks, self.model.blocks, strict=True))
         return _Numbers(
+            effective=effective,
             quantized=quantized,
             embed=linear_numbers(quantized.embed, inputs, residual, wide=True, device=device),
             initial=torch.from_numpy(quantized.residual_init).float().to(device),
@@ -169,27 +201,41 @@ class FakeQuantVit(nn.Module):
     def _embed(self, planes: Tensor, numbers: _Numbers) -> Tensor:
         """Section 2: residual stream of all tokens, int16 codes ``(B, N, D)``."""
         net = self.model
-        patches = F.unfold(planes, net.patch_embed.patch_size, stride=net.patch_embed.patch_size).transpose(1, 2)
-        x = F.pad(linear(patches, net.patch_embed.proj, numbers.embed, with_bias=False), (0, 0, 1, 0))
+        edge = net.patch_embed.patch_size
+        patches = functional.unfold(planes, edge, stride=edge).transpose(1, 2)
+        weight, bias = (numbers.effective.get(f"patch_embed.proj.{kind}") for kind in ("weight", "bias"))
+        assert weight is not None
+        x = functional.pad(linear(patches, weight, None, numbers.embed), (0, 0, 1, 0))
         start = net.cls_token[0] + net.pos_embed[0, :1]
         rest = net.pos_embed[0, 1:]
-        if net.patch_embed.proj.bias is not None:
-            rest = rest + net.patch_embed.proj.bias
+        if bias is not None:
+            rest = rest + bias
         initial = straight(torch.cat([start, rest]) / self.codes.residual, numbers.initial)
         return (x + initial).clamp(*integer.INT16)
 
-    def _block(self, block: Any, numbers: _BlockNumbers, x: Tensor, alive: Tensor,
+    def _block(self, path: str, block: Any, network: _Numbers, numbers: _BlockNumbers, x: Tensor, alive: Tensor,
                drop: TokenDrop | None) -> tuple[Tensor, Tensor]:
         codes = numbers.codes
         y = _norm(x, block.norm1, numbers.block.norm1, codes.norm1)
         dead = None if bool(alive.all()) else ~alive[:, None, None]
-        context, score, attention = _attention(linear(y, block.attn.qkv, numbers.qkv), numbers, block.attn, dead)
-        x = (x + linear(context, block.attn.proj, numbers.proj)).clamp(*integer.INT16)
+        qkv = _apply(y, f"{path}.attn.qkv", network, numbers.qkv)
+        context, score, attention = _attention(qkv, numbers, block.attn.num_heads, dead)
+        x = (x + _apply(context, f"{path}.attn.proj", network, numbers.proj)).clamp(*integer.INT16)
         if drop is not None:
             x, alive = drop_tokens(x, score, attention, alive, drop, block.attn.num_heads)
         y = _norm(x, block.norm2, numbers.block.norm2, codes.norm2)
-        hidden = lookup(linear(y, block.mlp.fc1, numbers.fc1), numbers.gelu, numbers.slope)
-        return (x + linear(hidden, block.mlp.fc2, numbers.fc2)).clamp(*integer.INT16), alive
+        hidden = lookup(_apply(y, f"{path}.mlp.fc1", network, numbers.fc1), numbers.gelu, numbers.slope)
+        return (x + _apply(hidden, f"{path}.mlp.fc2", network, numbers.fc2)).clamp(*integer.INT16), alive
+
+
+def _plain(name: str, parameter: Tensor) -> Tensor:
+    """The parameter itself."""
+    del name
+    return parameter
+
+
+def _apply(x: Tensor, layer: str, network: _Numbers, numbers: LinearNumbers) -> Tensor:
+    return linear(x, network.effective[f"{layer}.weight"], network.effective.get(f"{layer}.bias"), numbers)
 
 
 def _block_numbers(block: Block, codes: BlockCodes, residual: float, activation: nn.Module,
@@ -224,11 +270,12 @@ def _norm(x: Tensor, module: Any, norm: Norm, target: Codes) -> Tensor:
     gamma, beta = (torch.from_numpy(value.astype(np.float64)).to(x.device) for value in (norm.gamma, norm.beta))
     scale, offset = (torch.from_numpy(value).float().to(x.device) for value in (target.scale, target.offset))
     exact = integer.layer_norm(x.detach(), gamma, beta, norm.shift)
-    surrogate = F.layer_norm(x, x.shape[-1:], module.weight / scale, (module.bias - offset) / scale, _NORM_EPSILON)
+    gain, constant = module.weight / scale, (module.bias - offset) / scale
+    surrogate = functional.layer_norm(x, x.shape[-1:], gain, constant, _NORM_EPSILON)
     return straight(surrogate.clamp(*integer.INT8), exact)
 
 
-def _attention(qkv: Tensor, numbers: _BlockNumbers, attn: Any, dead: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+def _attention(qkv: Tensor, numbers: _BlockNumbers, heads: int, dead: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """Section 4 up to the context.
 
     Parameters
@@ -243,7 +290,7 @@ def _attention(qkv: Tensor, numbers: _BlockNumbers, attn: Any, dead: Tensor | No
     """
     batch, tokens, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
     block, codes = numbers.block, numbers.codes
-    q, k, v = qkv.reshape(batch, tokens, 3, attn.num_heads, -1).permute(2, 0, 3, 1, 4)
+    q, k, v = qkv.reshape(batch, tokens, 3, heads, -1).permute(2, 0, 3, 1, 4)
     integer.check_float32()
     product = q @ k.transpose(-2, -1)  # exact: head width times 127 squared is below 2**24
     factor = block.score_mult * 2.0**-block.score_shift

@@ -11,7 +11,7 @@ import numpy as np
 from flows.contracts.artifact import Linear, Norm
 from flows.contracts.errors import ConfigError
 from flows.contracts.hardware import BLOCK, ceil_div
-from flows.contracts.numerics import EXP_ENTRIES, GELU_ENTRIES, GELU_OFFSET, INT8_MAX, MULT_BITS, NORM_Z_FRACTION
+from flows.contracts.numerics import EXP_ENTRIES, GELU_ENTRIES, GELU_OFFSET, MULT_BITS, NORM_Z_FRACTION
 
 MULT_MAX = (1 << MULT_BITS) - 1
 SHIFT_MAX = 47

@@ -76,7 +76,7 @@ def quantize(
 
 def quantize_codes(
     model: nn.Module, codes: NetworkCodes, input_scale: float, drops: Mapping[int, TokenDrop], masks: Masks,
-    settings: Settings,
+    settings: Settings, effective: Mapping[str, torch.Tensor] | None = None,
 ) -> Quantized:
     """The second half of :func:`quantize`, which depends on the weights: integers for given codes of the activations.
 
@@ -84,16 +84,18 @@ def quantize_codes(
     ----------
     codes : of the activations
     input_scale : real value of one patch code
+    effective : tensors by name (``"blocks.3.mlp.fc1.weight"``) that take the place of the model's parameters
     model, drops, masks, settings : as for :func:`quantize`
     """
     settings.check()
-    return _Quantizer(model, codes, masks, settings).run(input_scale, drops)
+    return _Quantizer(model, codes, masks, settings, effective or {}).run(input_scale, drops)
 
 
 class _Quantizer:
-    def __init__(self, model: nn.Module, codes: NetworkCodes, masks: Masks, settings: Settings) -> None:
+    def __init__(self, model: nn.Module, codes: NetworkCodes, masks: Masks, settings: Settings,
+                 effective: Mapping[str, torch.Tensor]) -> None:
         self.model: Any = model
-        self.codes, self.masks, self.settings = codes, masks, settings
+        self.codes, self.masks, self.settings, self.effective = codes, masks, settings, effective
 
     def run(self, input_scale: float, drops: Mapping[int, TokenDrop]) -> Quantized:
         codes, model = self.codes, self.model
@@ -114,9 +116,13 @@ class _Quantizer:
         )
 
     def _linear(self, name: str, source: Codes, scale: np.ndarray | float, offset: np.ndarray | float = 0.0) -> Linear:
-        module = self.model.get_submodule(name)
-        bias = np.zeros(len(module.weight)) if module.bias is None else _array(module.bias)
-        return self._integers(name, _array(module.weight), bias, source, scale, offset)
+        weight, bias = self._parameter(name, "weight"), self._parameter(name, "bias")
+        constant = np.zeros(len(weight)) if bias is None else _array(bias)
+        return self._integers(name, _array(weight), constant, source, scale, offset)
+
+    def _parameter(self, layer: str, kind: str) -> Any:
+        name = f"{layer}.{kind}"
+        return self.effective[name] if name in self.effective else getattr(self.model.get_submodule(layer), kind)
 
     def _integers(self, name: str, weight: np.ndarray, bias: np.ndarray, source: Codes, scale: np.ndarray | float,
                   offset: np.ndarray | float) -> Linear:
@@ -126,7 +132,7 @@ class _Quantizer:
 
     def _embed(self, input_scale: float) -> Linear:
         """Patch embedding; its bias is part of the initial residual."""
-        weight = _array(self.model.patch_embed.proj.weight)
+        weight = _array(self._parameter("patch_embed.proj", "weight"))
         weight = weight.reshape(len(weight), -1)
         source = input_codes(input_scale, weight.shape[1])
         return self._integers("patch_embed.proj", weight, np.zeros(len(weight)), source, self.codes.residual, 0.0)
@@ -134,8 +140,9 @@ class _Quantizer:
     def _residual_init(self) -> np.ndarray:
         initial = _array(self.model.pos_embed)[0].copy()
         initial[0] += _array(self.model.cls_token)[0, 0]
-        if self.model.patch_embed.proj.bias is not None:
-            initial[1:] += _array(self.model.patch_embed.proj.bias)
+        bias = self._parameter("patch_embed.proj", "bias")
+        if bias is not None:
+            initial[1:] += _array(bias)
         codes = np.rint(initial / self.codes.residual)
         return np.clip(codes, -INT16_MAX - 1, INT16_MAX).astype(np.int16)
 

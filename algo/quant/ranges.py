@@ -61,6 +61,18 @@ class Ranges:
         """Largest magnitude within a range."""
         return float(max(-self[name].low.min(), self[name].high.max()))
 
+    def keep_neurons(self, kept: Mapping[int, np.ndarray]) -> Ranges:
+        """The ranges after MLP neurons are removed: bool ``(hidden,)`` of those that stay, by block number.
+
+        The ends stay those of all neurons, so that the codes of the others do not change.
+        """
+        tensors = dict(self.tensors)
+        for layer, chosen in kept.items():
+            for name in (f"blocks.{layer}.pre", f"blocks.{layer}.hidden"):
+                old = self[name]
+                tensors[name] = Range(old.low.min(keepdims=True), old.high.max(keepdims=True), old.mean[chosen])
+        return Ranges(tensors, self.key_offset)
+
     def state(self) -> dict[str, Tensor]:
         """As float64 tensors, for a file or a checkpoint; their names begin with :data:`PREFIX`."""
         tensors = {f"{PREFIX}{name}/{side}": getattr(value, side)

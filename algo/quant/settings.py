@@ -79,6 +79,24 @@ class Settings:
             raise ConfigError(f"percentile must be above 50 and at most 100, not {self.percentile}")
 
 
+def parse_weight_bits(text: str) -> WeightBits:
+    """``"4"``, or by kind ``"qkv=4,fc1=5"``.
+
+    Raises
+    ------
+    ConfigError
+        For anything else, and for bits out of range.
+    """
+    parts = [part.partition("=") for part in text.split(",")]
+    try:
+        bits: WeightBits = {name.strip(): int(value) for name, _, value in parts} if "=" in text else int(text)
+    except ValueError:
+        raise ConfigError(f"--weight-bits must be a number such as 4, or by kind such as qkv=4,fc1=5, not "
+                          f"{text!r}") from None
+    Settings(weight_bits=bits).check()
+    return bits
+
+
 def kind_of(layer: str) -> str:
     """Kind of the layer with a timm name: ``"blocks.3.mlp.fc1"`` is ``"fc1"``."""
     return {"patch_embed.proj": "embed"}.get(layer, layer.rpartition(".")[2])

@@ -1,7 +1,7 @@
 """Integer operations with the gradient of what they stand for (the straight-through estimator, Bengio et al. 2013).
 
-All activations are codes, in float32; gradients are those with respect to the codes. Where a code saturates its gradient
-is 0, elsewhere rounding is taken for the identity.
+All activations are codes, in float32; gradients are those with respect to the codes. Where a code saturates its
+gradient is 0, elsewhere rounding is taken for the identity.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd import Function
 
 from algo.quant import integer
@@ -123,23 +123,21 @@ def inside(codes: Tensor, limits: tuple[int, int]) -> Tensor:
     return (min(-limits[0], limits[1]) - codes.abs()).clamp_(0, 1)
 
 
-def linear(x: Tensor, module: nn.Module, numbers: LinearNumbers, *, with_bias: bool = True) -> Tensor:
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None, numbers: LinearNumbers) -> Tensor:
     """A linear layer (or patch embedding) with its requantizer.
 
     Parameters
     ----------
     x : codes, float32 ``(..., in)``
-    module : holds the weight and the bias that get the gradients
-    numbers : its integers
-    with_bias : the bias belongs to this operation
+    weight, bias : of the float layer; they get the gradients, and nothing else is done with them
+    numbers : the layer's integers
 
     Returns
     -------
     Codes, float32 ``(..., out)``. Under autocast the products of the backward pass have its type.
     """
-    layer: Any = module
     kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
-    return _Linear.apply(x, layer.weight, layer.bias if with_bias else None, numbers, kind)  # type: ignore[return-value]
+    return _Linear.apply(x, weight, bias, numbers, kind)  # type: ignore[return-value]
 
 
 class _Table(Function):
