@@ -1,0 +1,114 @@
+"""Labelled images to train on and to score: packs, folders with one folder per class, or a class of the user's own."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from PIL import Image
+
+from algo.data import IMAGE_SUFFIXES, load_pack
+from flows.contracts.errors import ConfigError, ImageError
+from flows.contracts.preprocess import load_image
+
+
+@runtime_checkable
+class ImageSet(Protocol):
+    """What a data set has to offer; a class of the user's own needs just this.
+
+    Attributes
+    ----------
+    label : integers ``(images,)``, from 0
+    names : class names; may be empty
+    """
+
+    @property
+    def label(self) -> np.ndarray:
+        """Class numbers."""
+        ...
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Class names."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of images."""
+        ...
+
+    def image(self, index: int) -> Image.Image:
+        """Image ``index`` as RGB, of any size."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Folder:
+    """Images in one folder per class; classes are in alphabetical order."""
+
+    paths: tuple[Path, ...]
+    label: np.ndarray
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def image(self, index: int) -> Image.Image:
+        """Read image ``index`` as RGB."""
+        return load_image(self.paths[index])
+
+
+def load_folder(folder: Path) -> Folder:
+    """A folder of class folders.
+
+    Raises
+    ------
+    ImageError
+        When there is no image in it.
+    """
+    classes = sorted(path for path in folder.iterdir() if path.is_dir())
+    paths, labels = [], []
+    for index, path in enumerate(classes):
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+        paths += files
+        labels += [index] * len(files)
+    if not paths:
+        raise ImageError(f"no images in {folder}; it needs a folder per class, with files such as *.jpg in it")
+    return Folder(tuple(paths), np.array(labels, dtype=np.int64), tuple(path.name for path in classes))
+
+
+def load_images(source: str) -> ImageSet:
+    """The data set that a recipe names.
+
+    Parameters
+    ----------
+    source : ``.npz`` pack, folder, ``module:Class`` or ``module:Class(argument)``; the argument is passed as text
+
+    Raises
+    ------
+    ConfigError, ImageError
+        When there is no such thing, or it is unusable.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return load_folder(path)
+    if path.suffix == ".npz" or path.is_file() or ":" not in source:
+        return load_pack(path)
+    return _own(source)
+
+
+def _own(source: str) -> ImageSet:
+    module, _, call = source.partition(":")
+    name, parenthesis, argument = call.partition("(")
+    try:
+        factory = getattr(importlib.import_module(module), name)
+        made = factory(argument.rstrip(")")) if parenthesis else factory()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise ConfigError(f"data set {source!r} cannot be made ({error}); give module:Class or module:Class(argument)"
+                          ) from None
+    if not isinstance(made, ImageSet) or len(made.label) != len(made):
+        raise ConfigError(f"data set {source!r} needs label, names, __len__ and image(index), and a label per image")
+    return made
