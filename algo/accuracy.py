@@ -11,7 +11,6 @@ from algo.data import normalise
 from algo.export import Prepared
 from algo.quant.fake import FakeQuantVit
 from algo.quant.ranges import Ranges
-from algo.quant.settings import Settings
 from algo.tokens.evit import forward_with_drop
 
 Classify = Callable[[np.ndarray], np.ndarray]
@@ -29,10 +28,10 @@ def float_network(prepared: Prepared) -> Classify:
     return classify
 
 
-def fake_network(prepared: Prepared, ranges: Ranges, settings: Settings | None = None) -> Classify:
+def fake_network(prepared: Prepared, ranges: Ranges) -> Classify:
     """The fake-quantized network, its weights quantized once; logits int16, as those of the accelerator."""
     network = FakeQuantVit(prepared.model, ranges, prepared.mean, prepared.std, prepared.drops, lambda: prepared.masks,
-                           settings)
+                           prepared.settings)
     network.freeze()
 
     def classify(pixels: np.ndarray) -> np.ndarray:

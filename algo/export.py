@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,16 @@ from algo.data import calibration_pixels
 from algo.models import build_like
 from algo.prune import prune_blocks, prune_neurons
 from algo.prune.blocks import Keep
+from algo.prune.plan import zero_block_masks
 from algo.quant.calibrate import collect
 from algo.quant.estimators import estimate_ranges, estimator
 from algo.quant.quantize import Masks, quantize
 from algo.quant.ranges import Ranges, read_ranges
-from algo.quant.settings import Settings
+from algo.quant.settings import Settings, WeightBits
 from algo.timm_compat import ImageNetInfo, resolve_data_config
 from algo.tokens.evit import threshold_drop, topk_schedule
 from algo.tokens.threshold import calibrate_thresholds
-from algo.weights import load_weights
+from algo.weights import load_weights, read_facts
 from flows.contracts.artifact import SparseVit, TokenDrop, validate
 from flows.contracts.errors import ConfigError
 from flows.contracts.hardware import BLOCK
@@ -48,6 +50,8 @@ class Prepared:
     drops : token drop per block
     mean, std : normalisation of the pixels
     image_size : pixels
+    class_names : one per class
+    settings : how it is to be quantized: as given, else as trained, else the default
     ranges : of the activations, when the weights file holds those the network was trained with
     """
 
@@ -59,6 +63,8 @@ class Prepared:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     image_size: int
+    class_names: tuple[str, ...]
+    settings: Settings = field(default_factory=Settings)
     ranges: Ranges | None = None
 
 
@@ -66,10 +72,10 @@ def export(
     model_name: str,
     *,
     weights: Path | str | None = None,
-    keep_blocks: Keep = 0.5,
-    keep_tokens: float = 0.7,
-    drop_layers: Sequence[int] = DROP_LAYERS,
-    drop_mode: str = "topk",
+    keep_blocks: Keep | None = None,
+    keep_tokens: float | None = None,
+    drop_layers: Sequence[int] | None = None,
+    drop_mode: str | None = None,
     threshold: float | None = None,
     balanced: bool = False,
     keep_neurons: float = 1.0,
@@ -78,6 +84,8 @@ def export(
     seed: int = 0,
     synthetic: bool = False,
     block: int | tuple[int, int] = BLOCK,
+    calibrate: str | None = None,
+    weight_bits: WeightBits | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> SparseVit:
@@ -87,10 +95,11 @@ def export(
     ----------
     model_name : registered model (``deit_t``, ``deit_s``, ``deit_b``, ``vit_micro``) or plain ViT of timm
     weights : file with timm names; None looks at the timm hub, then makes weights up
-    keep_blocks : share of weight blocks kept, in all layers or per block number or layer name; 1 keeps all
-    keep_tokens : share of patch tokens kept at every drop; 1 drops nothing
-    drop_layers : 0-based blocks; the default means a quarter, half and three quarters of the depth
-    drop_mode : ``"topk"`` or ``"threshold"``
+    keep_blocks : share of weight blocks kept, in all layers or per block number or layer name; 1 keeps all. Blocks of
+        zeros in the weights are pruned in any case. Default: 1 for weights that sievit trained or pruned, else 0.5
+    keep_tokens : share of patch tokens kept at every drop; 1 drops nothing. Default: as trained, else 0.7
+    drop_layers : 0-based blocks. Default: as trained, else a quarter, half and three quarters of the depth
+    drop_mode : ``"topk"`` or ``"threshold"``. Default: as trained, else top-k
     threshold : smallest mean attention from CLS (0..1) in threshold mode; None finds, for each layer, the one that
         keeps ``keep_tokens`` of the tokens of the calibration images
     balanced : the same number of blocks in every output block column
@@ -101,7 +110,10 @@ def export(
     seed : for synthetic weights and the choice of calibration images
     synthetic : make weights up even where trained ones are to be had
     block : edge, or rows and columns, of a pruning block; multiples of 16
-    settings : how ranges are found and become scales, and bits of the weights
+    calibrate : how ranges come from the calibration images: ``"minmax"``, ``"percentile"`` or ``"mse"``. Default: as
+        trained, else min-max
+    weight_bits : 4..8, a number for the layers of all encoder blocks, or by kind of layer. Default: as trained, else 8
+    settings : everything else about the quantization. Default: as trained, else those of :class:`Settings`
     progress : called with the name of a stage and the finished share of it
 
     Raises
@@ -118,53 +130,61 @@ def export(
             model_name, weights=weights, keep_blocks=keep_blocks, keep_tokens=keep_tokens, drop_layers=drop_layers,
             drop_mode=drop_mode, threshold=threshold, balanced=balanced, keep_neurons=keep_neurons,
             calibration=calibration, calibration_images=calibration_images, seed=seed,
-            synthetic=synthetic, block=block, settings=settings, progress=progress)
+            synthetic=synthetic, block=block, calibrate=calibrate, weight_bits=weight_bits, settings=settings,
+            progress=progress)
         report = progress or (lambda stage, share: None)
         report("quantize", 0.0)
-        artifact = export_prepared(prepared, ranges, settings)
+        artifact = export_prepared(prepared, ranges)
         report("quantize", 1.0)
     return artifact
 
 
-def calibrated(
-    model_name: str, *, settings: Settings | None = None, progress: Progress | None = None, **options: Any
-) -> tuple[Prepared, Ranges]:
+def calibrated(model_name: str, *, progress: Progress | None = None, **options: Any) -> tuple[Prepared, Ranges]:
     """The float network that :func:`export` quantizes, and the ranges of its activations, for the same options."""
-    (settings or Settings()).check()
     with one_thread():
         prepared, pixels = _prepare(model_name, progress=progress, **options)
-        return prepared, ranges_of(prepared, pixels, settings, progress)
+        if prepared.ranges is not None:
+            return prepared, prepared.ranges
+        show = None if progress is None else partial(progress, "calibrate")
+        return prepared, calibrated_ranges(prepared.model, pixels, prepared.mean, prepared.std, prepared.drops,
+                                           prepared.settings, show)
 
 
-def ranges_of(
-    prepared: Prepared, pixels: np.ndarray, settings: Settings | None = None, progress: Progress | None = None
+def calibrated_ranges(
+    model: Any,
+    pixels: np.ndarray,
+    mean: Sequence[float],
+    std: Sequence[float],
+    drops: Mapping[int, TokenDrop],
+    settings: Settings | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Ranges:
-    """The ranges a network was trained with, else those that calibration on ``pixels`` finds.
+    """Ranges of a network's activations on calibration images, by the method that ``settings`` name.
 
     Parameters
     ----------
+    model : VisionTransformer
     pixels : uint8 ``(images, size, size, 3)``
-    settings : method and its parameters
+    mean, std : normalisation of the pixels
+    drops : token drop per block
+    progress : called with the finished share
 
     Raises
     ------
     ConfigError
         For a setting out of range.
     """
-    if prepared.ranges is not None:
-        return prepared.ranges
     settings = settings or Settings()
     settings.check()
     samples = estimator(settings.calibrate).samples
-    statistics = collect(prepared.model, pixels, prepared.mean, prepared.std, prepared.drops,
-                         None if progress is None else lambda share: progress("calibrate", share), samples=samples)
-    return estimate_ranges(statistics, settings)
+    return estimate_ranges(collect(model, pixels, mean, std, drops, progress, samples=samples), settings)
 
 
-def export_prepared(prepared: Prepared, ranges: Ranges, settings: Settings | None = None) -> SparseVit:
+def export_prepared(prepared: Prepared, ranges: Ranges) -> SparseVit:
     """The artifact of a prepared network."""
     return export_with(prepared.model, ranges, name=prepared.name, weights=prepared.weights, mean=prepared.mean,
-                       std=prepared.std, drops=prepared.drops, masks=prepared.masks, settings=settings)
+                       std=prepared.std, drops=prepared.drops, masks=prepared.masks, settings=prepared.settings,
+                       names=prepared.class_names)
 
 
 def export_with(
@@ -214,7 +234,7 @@ def export_with(
 
 
 def prepare(model_name: str, **options: Any) -> Prepared:
-    """The float network that :func:`export` quantizes, for the same options (``settings`` aside)."""
+    """The float network that :func:`export` quantizes, for the same options."""
     with one_thread():
         return _prepare(model_name, **options)[0]
 
@@ -223,10 +243,10 @@ def _prepare(
     model_name: str,
     *,
     weights: Path | str | None = None,
-    keep_blocks: Keep = 0.5,
-    keep_tokens: float = 0.7,
-    drop_layers: Sequence[int] = DROP_LAYERS,
-    drop_mode: str = "topk",
+    keep_blocks: Keep | None = None,
+    keep_tokens: float | None = None,
+    drop_layers: Sequence[int] | None = None,
+    drop_mode: str | None = None,
     threshold: float | None = None,
     balanced: bool = False,
     keep_neurons: float = 1.0,
@@ -235,25 +255,51 @@ def _prepare(
     seed: int = 0,
     synthetic: bool = False,
     block: int | tuple[int, int] = BLOCK,
+    calibrate: str | None = None,
+    weight_bits: WeightBits | None = None,
+    settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> tuple[Prepared, np.ndarray]:
     report = progress or (lambda stage, share: None)
     report("weights", 0.0)
     state, origin = load_weights(model_name, weights, seed, synthetic=synthetic)
+    facts = {} if weights is None else read_facts(Path(weights))
     report("prune", 0.0)
     state = prune_neurons(state, keep_neurons)
     edges = (block, block) if isinstance(block, int) else block
-    state, masks = prune_blocks(state, keep_blocks, edges, balanced=balanced)
-    model = _model_of(model_name, state)
-    config = resolve_data_config({}, model=model)
-    size, mean, std = model.patch_embed.img_size[0], config["mean"], config["std"]
-    # calibration images that are asked for go before the ranges a network was trained with
-    ranges = read_ranges(Path(weights)) if weights is not None and calibration is None else None
+    keep = (1.0 if facts else 0.5) if keep_blocks is None else keep_blocks
+    state, _ = prune_blocks(state, keep, edges, balanced=balanced)
+    model = model_of(model_name, state)
+    config = resolve_data_config({}, model=model) | facts
+    size, mean, std = model.patch_embed.img_size[0], tuple(config["mean"]), tuple(config["std"])
+    chosen = _settings(settings, facts, calibrate, weight_bits)
+    # calibration that is asked for goes before the ranges a network was trained with
+    ranges = read_ranges(Path(weights)) if weights is not None and calibration is None and calibrate is None else None
     report("calibration images", 0.0)
     pixels = calibration_pixels(calibration, size, count=calibration_images, seed=seed)
-    layers = resolve_layers(drop_layers, len(model.blocks))
-    drops = _drops(model, pixels, mean, std, layers, keep_tokens, drop_mode, threshold)
-    return Prepared(model_name, model, origin, masks, drops, mean, std, size, ranges), pixels
+    layers = resolve_layers(drop_layers or facts.get("drop_layers", DROP_LAYERS), len(model.blocks))
+    mode = drop_mode or facts.get("drop_mode", "topk")
+    if mode == "threshold" and keep_tokens is None and threshold is None:
+        threshold = facts.get("threshold")
+    if keep_tokens is None:
+        keep_tokens = float(facts.get("keep_tokens", 1.0 if facts and threshold is None else 0.7))
+    drops = _drops(model, pixels, mean, std, layers, keep_tokens, mode, threshold)
+    names = tuple(facts.get("class_names", ()))
+    if len(names) != model.num_classes:
+        names = class_names(model.num_classes)
+    prepared = Prepared(model_name, model, origin, zero_block_masks(state), drops, mean, std, size, names, chosen,
+                        ranges)
+    return prepared, pixels
+
+
+def _settings(given: Settings | None, facts: Mapping[str, Any], calibrate: str | None,
+              weight_bits: WeightBits | None) -> Settings:
+    settings = given or Settings(**facts.get("settings", {}))
+    changes = {"calibrate": calibrate, "weight_bits": weight_bits}
+    settings = replace(settings, **{name: value for name, value in changes.items() if value is not None})
+    settings.check()
+    estimator(settings.calibrate)
+    return settings
 
 
 def resolve_layers(layers: Sequence[int], depth: int) -> tuple[int, ...]:
@@ -293,7 +339,8 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _model_of(model_name: str, state: dict[str, torch.Tensor]) -> Any:
+def model_of(model_name: str, state: dict[str, torch.Tensor]) -> Any:
+    """The network with the weights ``state``, without gradients."""
     model = build_like(model_name, state)
     model.load_state_dict(state)
     return model.requires_grad_(False)

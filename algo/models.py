@@ -86,7 +86,7 @@ def build_model(
     """
     spec = model_spec(name)
     changed = {"num_classes": classes, "img_size": image_size}
-    options = spec.options | {option: value for option, value in changed.items() if value is not None}
+    options: dict[str, Any] = spec.options | {option: value for option, value in changed.items() if value is not None}
     model: Any = timm.create_model(spec.timm_name, pretrained=False, **options)
     check_supported(model, name)
     for block, width in zip(model.blocks, hidden or [], strict=hidden is not None):

@@ -119,8 +119,9 @@ def save_weights(state: State, path: Path, facts: Mapping[str, Any], ranges: Ran
     Parameters
     ----------
     facts : anything JSON can hold; of these names :func:`algo.export.export` takes its defaults: ``class_names``
-        (list), ``mean`` and ``std`` (three numbers), ``keep_tokens``, ``drop_layers``; ``origin`` (text) says where the
-        weights come from
+        (list), ``mean`` and ``std`` (three numbers), ``keep_tokens``, ``drop_layers``, ``settings`` (of the
+        quantization, fields of :class:`algo.quant.settings.Settings`); ``origin`` (text) says where the weights come
+        from
     ranges : of the activations, when the network was trained with its quantization; export then uses them
     """
     tensors = {name: tensor.detach().contiguous() for name, tensor in state.items()}

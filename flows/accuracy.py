@@ -98,9 +98,7 @@ def measure(
     data = open_images(source)
     chosen = choose_images(data, images)
     prepared, ranges = calibrated(model_name, progress=progress, **options)
-    settings = options.get("settings")
-    artifact = export_prepared(prepared, ranges, settings)
-    task = Task(Path(source), artifact, prepared, ranges, settings)
+    task = Task(Path(source), export_prepared(prepared, ranges), prepared, ranges)
     return _evaluate(task, data, chosen, workers, clusters, hardware, progress)
 
 

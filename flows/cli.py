@@ -2,48 +2,40 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import re
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from flows.contracts.errors import ConfigError, SievitError
-
-app = typer.Typer(name="sievit", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="Vision Transformers with pruned weights and dropped tokens, from PyTorch to bit-exact RTL.")
-# Where output goes into a file, tables are wide enough for every column.
-screen = Console(width=None if sys.stdout.isatty() else 120)
-messages = Console(stderr=True)
-
-EXIT_MISMATCH = 1
-EXIT_ERROR = 2
-
-Model = Annotated[str, typer.Option(help="Model: a name of 'sievit models', or a plain ViT of timm.")]
-Weights = Annotated[Path | None, typer.Option(help="Weights with timm names (.safetensors, .pth). Default: timm's "
-                                                   "pretrained ones, else made up from a seed.")]
-KeepBlocks = Annotated[float, typer.Option(help="Share of 16x16 weight blocks kept; 1 is dense.")]
-KeepTokens = Annotated[float, typer.Option(help="Share of patch tokens kept at every drop; 1 drops none.")]
-KeepNeurons = Annotated[float, typer.Option(help="Share of MLP hidden neurons kept.")]
-DropLayers = Annotated[str | None, typer.Option(help="Blocks after whose attention tokens are dropped, as 3,6,9.")]
-DropMode = Annotated[str, typer.Option(help="topk or threshold.")]
-Threshold = Annotated[float | None, typer.Option(help="Threshold mode: smallest mean attention kept (0..1).")]
-Balanced = Annotated[bool, typer.Option("--balanced", help="The same number of blocks in every column group.")]
-Calibration = Annotated[Path | None, typer.Option(help="Pack or folder of calibration images.")]
-Seed = Annotated[int, typer.Option(help="For made-up weights and the choice of calibration images.")]
-Clusters = Annotated[int, typer.Option(help="MAC clusters of 256 MACs per cycle each.")]
-Groups = Annotated[int, typer.Option(help="Token groups, each with that many clusters: 1, 2, 4 or 8.")]
-Hardware = Annotated[list[str] | None, typer.Option("--set", help="Hardware field, as bus_bits=128; may be repeated.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-ArtifactFile = Annotated[Path | None, typer.Option(help="Artifact made by 'sievit export'; replaces model options.")]
+import flows.cli_eval
+import flows.cli_train  # noqa: F401 - these add their commands
+from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, print_json, progress_bars, screen
+from flows.cli_options import (
+    ArtifactFile,
+    Balanced,
+    Calibrate,
+    Calibration,
+    Clusters,
+    DropLayers,
+    DropMode,
+    Groups,
+    Hardware,
+    KeepBlocks,
+    KeepNeurons,
+    KeepTokens,
+    Model,
+    Seed,
+    Threshold,
+    WeightBits,
+    Weights,
+    at_least,
+    export_options,
+    hardware_fields,
+)
+from flows.contracts.errors import ConfigError
 
 
 @app.command()
@@ -53,14 +45,16 @@ def sim(
                                                           "(throughput mode). Default: a photograph of a cat.")] = None,
     repeat: Annotated[int, typer.Option(help="Run the images that many times over.")] = 1,
     weights: Weights = None,
-    keep_blocks: KeepBlocks = 0.5,
-    keep_tokens: KeepTokens = 0.7,
+    keep_blocks: KeepBlocks = None,
+    keep_tokens: KeepTokens = None,
     keep_neurons: KeepNeurons = 1.0,
     drop_layers: DropLayers = None,
-    drop_mode: DropMode = "topk",
+    drop_mode: DropMode = None,
     threshold: Threshold = None,
     balanced: Balanced = False,
     calibration: Calibration = None,
+    calibrate: Calibrate = None,
+    weight_bits: WeightBits = None,
     seed: Seed = 0,
     artifact: ArtifactFile = None,
     clusters: Clusters = 4,
@@ -75,22 +69,22 @@ def sim(
     as_json: AsJson = False,
 ) -> None:
     """Run a network on the simulated accelerator and compare every integer with the golden model."""
-    with _errors():
+    with errors():
         from flows.batch_flow import simulate_batch
         from flows.batch_report import batch_tables, report_of_batch
         from flows.sim_flow import SimOptions, default_image, simulate_network, write_json
         from flows.sim_report import report_of, tables
         from sim.accelerator import MemoryOptions
 
-        pictures = (image or [default_image()]) * _at_least("repeat", repeat, 1)
+        pictures = (image or [default_image()]) * at_least("repeat", repeat, 1)
         options = SimOptions(
-            export=_export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
-                                   threshold, balanced, calibration, seed),
-            artifact=artifact, image=pictures[0], clusters=clusters, hardware={"groups": groups, **_fields(hardware)},
-            layers=_layers(layers),
-            memory=MemoryOptions(latency=_at_least("latency", latency, 1), stall=_percent("stall", stall),
-                                 bandwidth=_at_least("bandwidth", bandwidth, 0)), trace=trace)
-        with _progress(quiet=as_json) as show:
+            export=export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
+                                   threshold, balanced, calibration, calibrate, weight_bits, seed),
+            artifact=artifact, image=pictures[0], clusters=clusters,
+            hardware={"groups": groups, **hardware_fields(hardware)}, layers=_layers(layers),
+            memory=MemoryOptions(latency=at_least("latency", latency, 1), stall=_percent("stall", stall),
+                                 bandwidth=at_least("bandwidth", bandwidth, 0)), trace=trace)
+        with progress_bars(quiet=as_json) as show:
             if len(pictures) > 1:
                 several = simulate_batch(options, pictures, show)
                 content = report_of_batch(several)
@@ -101,7 +95,7 @@ def sim(
                 shown = tables(outcome, content)
         write_json(report, content)
         if as_json:
-            _print_json(content)
+            print_json(content)
         else:
             screen.print(shown)
             screen.print(f"report: {escape(str(report))}")
@@ -115,27 +109,26 @@ def export(
     out: Annotated[Path, typer.Option(help="Artifact file to write.")],
     model: Model = "deit_t",
     weights: Weights = None,
-    keep_blocks: KeepBlocks = 0.5,
-    keep_tokens: KeepTokens = 0.7,
+    keep_blocks: KeepBlocks = None,
+    keep_tokens: KeepTokens = None,
     keep_neurons: KeepNeurons = 1.0,
     drop_layers: DropLayers = None,
-    drop_mode: DropMode = "topk",
+    drop_mode: DropMode = None,
     threshold: Threshold = None,
     balanced: Balanced = False,
     calibration: Calibration = None,
+    calibrate: Calibrate = None,
+    weight_bits: WeightBits = None,
     seed: Seed = 0,
 ) -> None:
     """Prune and quantize a model into one artifact file."""
-    with _errors():
+    with errors():
         from flows.contracts.artifact import save_artifact
-        from flows.sim_flow import check_export
-
-        options = _export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
-                                  threshold, balanced, calibration, seed)
-        check_export(options)
+        options = export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
+                                  threshold, balanced, calibration, calibrate, weight_bits, seed)
         from algo.export import export as export_model
 
-        with _progress() as show:
+        with progress_bars() as show:
             artifact = export_model(model, **options.arguments(), progress=show)
         save_artifact(artifact, out)
         screen.print(f"{escape(str(out))}: {artifact.model}, weights: {escape(artifact.weights)}", soft_wrap=True)
@@ -151,17 +144,17 @@ def compile_command(
     as_json: AsJson = False,
 ) -> None:
     """Compile an artifact: schedule, lower bound, expected cycles, and the program file."""
-    with _errors():
+    with errors():
         from flows.compile import compile_program, config_for, save_program, summary
         from flows.contracts.artifact import load_artifact
 
         network = load_artifact(artifact)
-        config = config_for(network, clusters=clusters, **{"groups": groups, **_fields(hardware)})
+        config = config_for(network, clusters=clusters, **{"groups": groups, **hardware_fields(hardware)})
         program = compile_program(network, config)
         if out is not None:
             save_program(program, out)
         if as_json:
-            _print_json({"manifest": program.manifest, "hardware": program.config.to_dict()})
+            print_json({"manifest": program.manifest, "hardware": program.config.to_dict()})
         else:
             screen.print(summary(program))
 
@@ -175,7 +168,7 @@ def verilog(
     hardware: Hardware = None,
 ) -> None:
     """Generate the accelerator as Verilog, sized for an artifact, or for DeiT-Tiny."""
-    with _errors():
+    with errors():
         from flows.compile import config_for
         from flows.contracts.artifact import load_artifact
         from flows.contracts.files import replacing
@@ -183,7 +176,7 @@ def verilog(
         from flows.sim_flow import write_json
         from sim.accelerator import verilog_of
 
-        fields = {"groups": groups, **_fields(hardware)}
+        fields = {"groups": groups, **hardware_fields(hardware)}
         if artifact is not None:
             config = config_for(load_artifact(artifact), clusters=clusters, **fields)
         else:
@@ -195,39 +188,6 @@ def verilog(
         write_json(out / "hardware.json", {**config.to_dict(), "config_hash": f"{config.config_hash():08x}"})
         screen.print(f"{escape(str(out / 'vit_accel.v'))}: {config.macs_per_cycle} MACs per cycle, "
                      f"configuration {config.config_hash():08x}", soft_wrap=True)
-
-
-@app.command(name="eval")
-def evaluate(
-    pack: Annotated[Path, typer.Argument(help="Pack of labelled images (.npz).")],
-    model: Model = "deit_t",
-    weights: Weights = None,
-    keep_blocks: KeepBlocks = 1.0,
-    keep_tokens: KeepTokens = 1.0,
-    keep_neurons: KeepNeurons = 1.0,
-    drop_layers: DropLayers = None,
-    drop_mode: DropMode = "topk",
-    threshold: Threshold = None,
-    balanced: Balanced = False,
-    calibration: Calibration = None,
-    seed: Seed = 0,
-    images: Annotated[int | None, typer.Option(help="Score only that many images.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Accuracy of the integer network against the float network on labelled images."""
-    with _errors():
-        from flows.accuracy import measure
-        from flows.sim_flow import check_export
-
-        options = _export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
-                                  threshold, balanced, calibration, seed)
-        check_export(options)
-        with _progress(quiet=as_json) as show:
-            result = measure(model, pack, images=images, progress=show, **options.arguments())
-        if as_json:
-            _print_json(dataclasses.asdict(result))
-        else:
-            screen.print(str(result), highlight=False)
 
 
 @app.command()
@@ -245,7 +205,7 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """Schedule quality, cycles and utilization, dense and pruned, over array sizes, beside published figures."""
-    with _errors():
+    with errors():
         from flows.bench import BenchOptions, bench_rows
         from flows.bench_check import BASELINE, load_baseline, models_in
         from flows.bench_check import record as record_baseline
@@ -259,7 +219,7 @@ def bench(
         options = BenchOptions(models=_models(model, models) or models_in(before) or ("deit_t",), simulate=simulate,
                                quick=quick or check or record, synthetic=check or record)
         systems = load_published()
-        with _progress(quiet=as_json) as show:
+        with progress_bars(quiet=as_json) as show:
             rows = bench_rows(options, show)
         content = {"rows": rows, "published": [system.as_dict() for system in systems]}
         if report is not None:
@@ -268,7 +228,7 @@ def bench(
             record_baseline(rows, file)
             messages.print(f"recorded {len(rows)} rows in {file}", markup=False, highlight=False, soft_wrap=True)
         if as_json:
-            _print_json(content)
+            print_json(content)
         else:
             _show_bench(rows, [] if check or record else systems)
         if any(row["bit_exact"] is False for row in rows):
@@ -315,34 +275,16 @@ def _judge(rows: list[dict[str, Any]], before: list[dict[str, Any]]) -> None:
 @app.command()
 def models(as_json: AsJson = False) -> None:
     """List the registered models."""
-    with _errors():
+    with errors():
         from algo.models import model_names, model_spec
 
         specs = [model_spec(name) for name in model_names()]
         if as_json:
-            _print_json([{"name": spec.name, "timm": spec.timm_name, "pretrained": spec.pretrained} for spec in specs])
+            print_json([{"name": spec.name, "timm": spec.timm_name, "pretrained": spec.pretrained} for spec in specs])
             return
         for spec in specs:
             screen.print(f"{spec.name:12} timm {spec.timm_name}" + ("" if spec.pretrained else ", no trained weights"),
                          highlight=False)
-
-
-def _export_options(model: str, weights: Path | None, keep_blocks: float, keep_tokens: float, keep_neurons: float,
-                    drop_layers: str | None, drop_mode: str, threshold: float | None, balanced: bool,
-                    calibration: Path | None, seed: int) -> Any:
-    from flows.sim_flow import ExportOptions
-
-    return ExportOptions(model=model, weights=weights, keep_blocks=keep_blocks, keep_tokens=keep_tokens,
-                         keep_neurons=keep_neurons, drop_layers=_drop_layers(drop_layers), drop_mode=drop_mode,
-                         threshold=threshold, balanced=balanced, calibration=calibration, seed=seed)
-
-
-def _drop_layers(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    if not re.fullmatch(r"\d+(,\d+)*", text):
-        raise ConfigError(f"--drop-layers must be block numbers such as 3,6,9, not {text!r}")
-    return tuple(int(part) for part in text.split(","))
 
 
 def _layers(text: str | None) -> tuple[int, int] | None:
@@ -354,65 +296,10 @@ def _layers(text: str | None) -> tuple[int, int] | None:
     return int(match[1]), int(match[2] or match[1])
 
 
-def _fields(items: list[str] | None) -> dict[str, Any]:
-    """``bus_bits=128`` and the like as values of a :class:`HardwareConfig`."""
-    from flows.contracts.hardware import HardwareConfig
-
-    kinds = {field.name: type(field.default) for field in dataclasses.fields(HardwareConfig)}
-    values: dict[str, Any] = {}
-    for item in items or []:
-        name, _, text = item.partition("=")
-        if name not in kinds:
-            raise ConfigError(f"--set {item}: no hardware field {name!r}; known: {', '.join(sorted(kinds))}")
-        try:
-            values[name] = kinds[name](text)
-        except ValueError:
-            raise ConfigError(f"--set {item}: {name} takes a number") from None
-    return values
-
-
-def _at_least(name: str, value: Any, limit: int) -> Any:
-    if not value >= limit:
-        raise ConfigError(f"--{name} must be at least {limit}, not {value}")
-    return value
-
-
 def _percent(name: str, value: int) -> int:
     if not 0 <= value < 100:
         raise ConfigError(f"--{name} must be 0 to 99 percent, not {value}")
     return value
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """One line on stderr and exit status 2 for every error a user can cause."""
-    try:
-        yield
-    except SievitError as error:
-        messages.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(EXIT_ERROR) from None
-    except KeyboardInterrupt:
-        messages.print("interrupted")
-        raise typer.Exit(130) from None
-
-
-@contextmanager
-def _progress(*, quiet: bool = False) -> Iterator[Callable[[str, float], None]]:
-    """A bar for every stage; stages appear as they begin."""
-    columns = (TextColumn("{task.description:18}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=messages, disable=quiet) as progress:
-        tasks: dict[str, Any] = {}
-
-        def show(stage: str, share: float) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=1.0)
-            progress.update(tasks[stage], completed=share)
-
-        yield show
-
-
-def _print_json(content: object) -> None:
-    sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
 
 
 def main() -> None:

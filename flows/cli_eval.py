@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -19,18 +19,19 @@ from flows.cli_options import (
     DropMode,
     Groups,
     Hardware,
-    KeepBlocks,
     KeepNeurons,
-    KeepTokens,
     Model,
     Seed,
     Threshold,
     WeightBits,
     Weights,
     at_least,
-    drop_layers_of,
+    export_options,
     hardware_fields,
 )
+
+if TYPE_CHECKING:
+    from flows.sim_flow import ExportOptions
 
 
 @app.command(name="eval")
@@ -39,8 +40,10 @@ def evaluate(
                                               "class.")],
     model: Model = "deit_t",
     weights: Weights = None,
-    keep_blocks: KeepBlocks = None,
-    keep_tokens: KeepTokens = None,
+    keep_blocks: Annotated[float | None, typer.Option(help="Share of 16x16 weight blocks kept. Default: all that are "
+                                                           "not zero.")] = None,
+    keep_tokens: Annotated[float | None, typer.Option(help="Share of patch tokens kept at every drop. Default: as the "
+                                                           "weights were trained, else 1: none dropped.")] = None,
     keep_neurons: KeepNeurons = 1.0,
     drop_layers: DropLayers = None,
     drop_mode: DropMode = None,
@@ -67,21 +70,18 @@ def evaluate(
         from flows.accuracy import measure, measure_artifact
         from flows.contracts.artifact import load_artifact
         from flows.eval_report import report_of, tables
-        from flows.sim_flow import ExportOptions, check_export, write_json
+        from flows.sim_flow import write_json
 
         common: dict[str, Any] = {
             "images": images, "workers": None if workers is None else at_least("workers", workers, 1),
             "clusters": clusters, "hardware": {"groups": groups, **hardware_fields(hardware)}}
-        options = ExportOptions(
-            model=model, weights=weights, keep_blocks=keep_blocks, keep_tokens=keep_tokens, keep_neurons=keep_neurons,
-            drop_layers=drop_layers_of(drop_layers), drop_mode=drop_mode, threshold=threshold, balanced=balanced,
-            calibration=calibration, seed=seed, calibrate=calibrate, weight_bits=weight_bits)
-        check_export(options)
+        options = export_options(model, weights, 1.0 if keep_blocks is None else keep_blocks, keep_tokens, keep_neurons,
+                                 drop_layers, drop_mode, threshold, balanced, calibration, calibrate, weight_bits, seed)
         with progress_bars(quiet=as_json) as show:
             if artifact is not None:
                 result = measure_artifact(load_artifact(artifact), pack, progress=show, **common)
             else:
-                result = measure(model, pack, progress=show, **common, **options.arguments())
+                result = measure(model, pack, progress=show, **common, **_dense_unless_trained(options))
         content = report_of(result)
         if report is not None:
             write_json(report, content)
@@ -95,3 +95,17 @@ def evaluate(
             messages.print(f"mismatch: {result.differing_logits} logits of the fake-quantized network are not those of "
                            "the integer network", highlight=False, soft_wrap=True)
             raise typer.Exit(EXIT_MISMATCH)
+
+
+def _dense_unless_trained(options: ExportOptions) -> dict[str, Any]:
+    """What is measured by default is the network as it is: no tokens are dropped that it was not trained to do without.
+
+    Blocks of zeros are pruned in any case.
+    """
+    from algo.weights import read_facts
+
+    arguments = options.arguments()
+    trained = options.weights is not None and read_facts(options.weights)
+    if not trained and not {"keep_tokens", "threshold"} & set(arguments):
+        arguments["keep_tokens"] = 1.0
+    return arguments

@@ -24,10 +24,11 @@ DropMode = Annotated[str | None, typer.Option(help="topk or threshold. Default: 
 Threshold = Annotated[float | None, typer.Option(help="Threshold mode: smallest mean attention kept (0..1).")]
 Balanced = Annotated[bool, typer.Option("--balanced", help="The same number of blocks in every column group.")]
 Calibration = Annotated[Path | None, typer.Option(help="Pack or folder of calibration images.")]
-Calibrate = Annotated[str, typer.Option(help="How activation ranges come from calibration images: minmax, percentile "
-                                             "or mse.")]
-WeightBits = Annotated[str, typer.Option(help="Bits of the weights, 4 to 8: a number for all encoder blocks, or by "
-                                              "kind of layer as qkv=4,fc1=5 (embed, qkv, proj, fc1, fc2, head).")]
+Calibrate = Annotated[str | None, typer.Option(help="How activation ranges come from calibration images: minmax, "
+                                                    "percentile or mse. Default: as trained, else minmax.")]
+WeightBits = Annotated[str | None, typer.Option(help="Bits of the weights, 4 to 8: a number for all encoder blocks, or "
+                                                     "by kind of layer as qkv=4,fc1=5 (embed, qkv, proj, fc1, fc2, "
+                                                     "head). Default: as trained, else 8.")]
 Seed = Annotated[int, typer.Option(help="For made-up weights and the choice of calibration images.")]
 Clusters = Annotated[int, typer.Option(help="MAC clusters of 256 MACs per cycle each.")]
 Groups = Annotated[int, typer.Option(help="Token groups, each with that many clusters: 1, 2, 4 or 8.")]
@@ -78,3 +79,27 @@ def at_least(name: str, value: Any, limit: int) -> Any:
     if not value >= limit:
         raise ConfigError(f"--{name} must be at least {limit}, not {value}")
     return value
+
+
+def export_options(
+    model: str, weights: Path | None, keep_blocks: float | None, keep_tokens: float | None, keep_neurons: float,
+    drop_layers: str | None, drop_mode: str | None, threshold: float | None, balanced: bool, calibration: Path | None,
+    calibrate: str | None, weight_bits: str | None, seed: int,
+) -> Any:
+    """The options above as :class:`flows.sim_flow.ExportOptions`, checked as far as that needs no file to be read.
+
+    Raises
+    ------
+    ConfigError
+        Naming the option.
+    """
+    from algo.quant.settings import parse_weight_bits
+    from flows.sim_flow import ExportOptions, check_export
+
+    options = ExportOptions(
+        model=model, weights=weights, keep_blocks=keep_blocks, keep_tokens=keep_tokens, keep_neurons=keep_neurons,
+        drop_layers=drop_layers_of(drop_layers), drop_mode=drop_mode, threshold=threshold, balanced=balanced,
+        calibration=calibration, calibrate=calibrate,
+        weight_bits=None if weight_bits is None else parse_weight_bits(weight_bits), seed=seed)
+    check_export(options)
+    return options

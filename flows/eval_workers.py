@@ -37,14 +37,13 @@ class Task:
     ----------
     images : data pack or folder
     artifact : the integer network
-    prepared, ranges, settings : of :mod:`algo`, for the float and the fake-quantized network; None leaves these out
+    prepared, ranges : of :mod:`algo.export`, for the float and the fake-quantized network; None leaves these out
     """
 
     images: Path
     artifact: SparseVit
     prepared: Any = None
     ranges: Any = None
-    settings: Any = None
 
 
 @dataclass(eq=False)
@@ -70,7 +69,7 @@ class Evaluator:
             from algo.accuracy import fake_network, float_network  # torch only where it is needed
 
             self.others = {"float": float_network(task.prepared),
-                           "fake": fake_network(task.prepared, task.ranges, task.settings)}
+                           "fake": fake_network(task.prepared, task.ranges)}
 
     def run(self, indices: Sequence[int]) -> Answers:
         """Evaluate some images."""

@@ -49,14 +49,16 @@ class ExportOptions:
 
     model: str = "deit_t"
     weights: Path | None = None
-    keep_blocks: float = 0.5
-    keep_tokens: float = 0.7
+    keep_blocks: float | None = None
+    keep_tokens: float | None = None
     drop_layers: tuple[int, ...] | None = None
-    drop_mode: str = "topk"
+    drop_mode: str | None = None
     threshold: float | None = None
     balanced: bool = False
     keep_neurons: float = 1.0
     calibration: Path | None = None
+    calibrate: str | None = None
+    weight_bits: int | Mapping[str, int] | None = None
     seed: int = 0
     synthetic: bool = False
 
@@ -257,8 +259,9 @@ def check_export(options: ExportOptions) -> None:
         Naming the option.
     """
     for name in ("keep_blocks", "keep_tokens", "keep_neurons"):
-        if not 0 < getattr(options, name) <= 1:
-            raise ConfigError(f"--{name.replace('_', '-')} must be above 0 and at most 1, not {getattr(options, name)}")
+        share = getattr(options, name)
+        if share is not None and not 0 < share <= 1:
+            raise ConfigError(f"--{name.replace('_', '-')} must be above 0 and at most 1, not {share}")
     for name in ("weights", "calibration"):
         path = getattr(options, name)
         if path is not None and not path.exists():

@@ -52,7 +52,7 @@ def int_mm_is_exact() -> bool:
     weight[::2] = -INT8_MAX
     codes = torch.cat([weight, torch.full((16, 64), -128, dtype=torch.int8)])
     try:
-        product = torch._int_mm(codes, weight.t())
+        product = torch._int_mm(codes, weight.t())  # pyright: ignore[reportPrivateImportUsage]
     except (RuntimeError, AttributeError):
         return False
     return bool((product.double() == codes.double() @ weight.double().t()).all())
@@ -71,7 +71,7 @@ def matmul(codes: Tensor, weight: Tensor) -> Tensor:
     ``(rows, M)``, int32 or float64
     """
     if codes.device.type == "cpu" and int_mm_is_exact():
-        return torch._int_mm(codes, weight.t())
+        return torch._int_mm(codes, weight.t())  # pyright: ignore[reportPrivateImportUsage]
     # every partial sum of a chunk is an integer that float32 represents
     check_float32()
     chunk = EXACT // (128 * INT8_MAX)

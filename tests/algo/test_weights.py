@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from algo.models import build_model, model_spec
 from algo.synthetic import synthetic_state
-from algo.weights import hub_state, load_weights, within
+from algo.weights import hub_state, load_weights, read_facts, save_weights, within
 from flows.contracts.errors import ConfigError, WeightsError
 
 
@@ -82,9 +82,31 @@ def test_unexpected_tensor(state: dict, tmp_path: Path) -> None:
 
 
 def test_wrong_shape(state: dict, tmp_path: Path) -> None:
-    path = write({**state, "head.weight": torch.zeros(7, 64)}, tmp_path / "w.safetensors")
-    with pytest.raises(WeightsError, match=r"tensor head\.weight is \(7, 64\), vit_micro needs \(10, 64\)"):
+    path = write({**state, "norm.weight": torch.zeros(7)}, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=r"tensor norm\.weight is \(7,\), vit_micro needs \(64,\)"):
         load_weights("vit_micro", path)
+
+
+def test_other_classes_image_size_and_hidden_neurons(tmp_path: Path) -> None:
+    other = build_model("vit_micro", [32, 48, 64], classes=7, image_size=48).state_dict()
+    loaded, _ = load_weights("vit_micro", write(other, tmp_path / "w.safetensors"))
+    assert {name: tensor.shape for name, tensor in loaded.items()} == {name: t.shape for name, t in other.items()}
+    # a head that fits no class count, and positions that are no square, are errors and no new sizes
+    for name, tensor in (("head.bias", torch.zeros(5)), ("pos_embed", torch.zeros(1, 13, 64))):
+        with pytest.raises(WeightsError, match=f"tensor {name}".replace(".", r"\.")):
+            load_weights("vit_micro", write({**other, name: tensor}, tmp_path / "bad.safetensors"))
+
+
+def test_facts_travel_with_the_weights(state: dict, tmp_path: Path) -> None:
+    facts = {"class_names": ["cat", "dog"], "keep_tokens": 0.7}
+    save_weights(state, tmp_path / "w.safetensors", facts)
+    assert read_facts(tmp_path / "w.safetensors") == facts
+    loaded, _ = load_weights("vit_micro", tmp_path / "w.safetensors")
+    assert all(torch.equal(loaded[name], state[name]) for name in state)
+    assert read_facts(write(state, tmp_path / "plain.safetensors")) == {}
+    save_file(state, str(tmp_path / "bad.safetensors"), metadata={"sievit": "[1"})
+    with pytest.raises(WeightsError, match="its sievit metadata are no JSON object"):
+        read_facts(tmp_path / "bad.safetensors")
 
 
 def test_not_finite(state: dict, tmp_path: Path) -> None:
