@@ -116,7 +116,8 @@ def percentile(statistics: Statistics, name: str, settings: Settings) -> Sides:
 def least_squares(statistics: Statistics, name: str, settings: Settings) -> Sides:
     """Ends of the range whose 8-bit codes have the least squared error on the sampled values.
 
-    The full range is shrunk towards its middle, or towards 0 where only the upper end matters, per channel.
+    The upper end moves towards the middle of the full range, then the lower one; towards 0 and alone where only the
+    upper end matters. Per channel.
     """
     del settings
     kind = name.rpartition(".")[2]
@@ -126,21 +127,28 @@ def least_squares(statistics: Statistics, name: str, settings: Settings) -> Side
     low, high = values.min(axis=0), values.max(axis=0)
     if kind in ONE_SIDED:
         zero, steps = np.zeros_like(high), 255 if kind == "hidden" else INT8_MAX
-        return low, _shrink(np.maximum(values, 0), zero, zero, np.maximum(high, 0), steps)[1]
-    return _shrink(values, low, (low + high) / 2, high, 2 * INT8_MAX)
+        return low, _move(np.maximum(values, 0), np.maximum(high, 0), zero, zero, steps)
+    middle = (low + high) / 2
+    high = _move(values, high, low, middle, 2 * INT8_MAX)
+    return _move(values, low, high, middle, 2 * INT8_MAX), high
 
 
-def _shrink(values: np.ndarray, low: np.ndarray, centre: np.ndarray, high: np.ndarray, steps: int) -> Sides:
-    """The range of least squared error among those shrunk towards ``centre``, with ``steps`` codes between its ends."""
-    best, least = (low, high), np.full(high.shape, np.inf)
+def _move(values: np.ndarray, end: np.ndarray, other: np.ndarray, goal: np.ndarray, steps: int) -> np.ndarray:
+    """Where between ``end`` and ``goal`` one end of the range is best, the other being ``other``.
+
+    Parameters
+    ----------
+    values : ``(rows, channels)``
+    steps : between the codes of the two ends
+    """
+    best, least = end, np.full(end.shape, np.inf)
     for part in SHRINK:
-        ends = centre + part * (low - centre), centre + part * (high - centre)
-        step = np.maximum((ends[1] - ends[0]) / steps, np.finfo(np.float64).tiny)
-        codes = np.rint((np.clip(values, *ends) - ends[0]) / step)
-        error = np.square(codes * step + ends[0] - values).mean(axis=0)
-        better = error < least
-        best = (np.where(better, ends[0], best[0]), np.where(better, ends[1], best[1]))
-        least = np.minimum(error, least)
+        moved = goal + part * (end - goal)
+        low, high = np.minimum(moved, other), np.maximum(moved, other)
+        step = np.maximum((high - low) / steps, np.finfo(np.float64).tiny)
+        codes = np.rint((np.clip(values, low, high) - low) / step)
+        error = np.square(codes * step + low - values).mean(axis=0)
+        best, least = np.where(error < least, moved, best), np.minimum(error, least)
     return best
 
 

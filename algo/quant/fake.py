@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,7 @@ class _Numbers:
     initial: Tensor
     blocks: tuple[_BlockNumbers, ...]
     head: LinearNumbers
+    kind: torch.dtype = torch.float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +82,7 @@ class FakeQuantVit(nn.Module):
 
     Notes
     -----
+    Under autocast the forward pass stays exact; matrix products of linear layers in the backward pass have its type.
     Masks, weights and drops are looked at in every forward pass, except within :meth:`hold`. Parameters that are
     quantized: all of them. Scales are constants: they follow from the ranges, or from the largest weights of a row.
     """
@@ -123,7 +125,12 @@ class FakeQuantVit(nn.Module):
 
     def logit_codes(self, images: Tensor) -> Tensor:
         """The int16 logits of the accelerator, as float32 ``(B, classes)``."""
-        numbers = self._held or self._numbers()
+        device = images.device.type
+        kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+        with torch.autocast(device, enabled=False):
+            return self._logits(images, replace(self._held or self._numbers(), kind=kind))
+
+    def _logits(self, images: Tensor, numbers: _Numbers) -> Tensor:
         x = self._embed(self.pixel_planes(images), numbers)
         alive = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
         for layer, (block, inner) in enumerate(zip(self.model.blocks, numbers.blocks, strict=True)):
@@ -205,7 +212,7 @@ class FakeQuantVit(nn.Module):
         patches = functional.unfold(planes, edge, stride=edge).transpose(1, 2)
         weight, bias = (numbers.effective.get(f"patch_embed.proj.{kind}") for kind in ("weight", "bias"))
         assert weight is not None
-        x = functional.pad(linear(patches, weight, None, numbers.embed), (0, 0, 1, 0))
+        x = functional.pad(linear(patches, weight, None, numbers.embed, numbers.kind), (0, 0, 1, 0))
         start = net.cls_token[0] + net.pos_embed[0, :1]
         rest = net.pos_embed[0, 1:]
         if bias is not None:
@@ -235,7 +242,8 @@ def _plain(name: str, parameter: Tensor) -> Tensor:
 
 
 def _apply(x: Tensor, layer: str, network: _Numbers, numbers: LinearNumbers) -> Tensor:
-    return linear(x, network.effective[f"{layer}.weight"], network.effective.get(f"{layer}.bias"), numbers)
+    weight, bias = network.effective[f"{layer}.weight"], network.effective.get(f"{layer}.bias")
+    return linear(x, weight, bias, numbers, network.kind)
 
 
 def _block_numbers(block: Block, codes: BlockCodes, residual: float, activation: nn.Module,

@@ -123,7 +123,8 @@ def inside(codes: Tensor, limits: tuple[int, int]) -> Tensor:
     return (min(-limits[0], limits[1]) - codes.abs()).clamp_(0, 1)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None, numbers: LinearNumbers) -> Tensor:
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None, numbers: LinearNumbers,
+           kind: torch.dtype = torch.float32) -> Tensor:
     """A linear layer (or patch embedding) with its requantizer.
 
     Parameters
@@ -131,12 +132,12 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, numbers: LinearNumber
     x : codes, float32 ``(..., in)``
     weight, bias : of the float layer; they get the gradients, and nothing else is done with them
     numbers : the layer's integers
+    kind : type of the products in the backward pass
 
     Returns
     -------
-    Codes, float32 ``(..., out)``. Under autocast the products of the backward pass have its type.
+    Codes, float32 ``(..., out)``
     """
-    kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
     return _Linear.apply(x, weight, bias, numbers, kind)  # type: ignore[return-value]
 
 
