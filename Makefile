@@ -27,6 +27,7 @@ bench_flags = $(strip \
   $(if $(filter-out 0,$(SIMULATE)),--simulate) \
   $(if $(filter-out 0,$(QUICK)),--quick) \
   $(if $(REPORT),--report "$(REPORT)"))
+train_flags = $(strip $(if $(CONFIG),--config "$(CONFIG)") $(if $(OUT),--out "$(OUT)"))
 verilog_flags = $(strip $(if $(CLUSTERS),--clusters $(CLUSTERS)) $(if $(GROUPS),--groups $(GROUPS)) $(if $(OUT),--out "$(OUT)"))
 
 # Two threads that spin for work take both cores of a small machine.
@@ -35,7 +36,7 @@ export GOMP_SPINCOUNT := 0
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test test-all verilog bench bench-check bench-baseline lint clean
+.PHONY: help setup sim train test test-all verilog bench bench-check bench-baseline lint clean
 
 help: ## Show this list
 	@echo "make sim MODEL=deit_t [IMAGE=photo.jpg IMAGES=\"a.jpg b.jpg\" REPEAT=4 WEIGHTS=file KEEP_BLOCKS=.5 KEEP_TOKENS=.7 CLUSTERS=4 GROUPS=1 LAYERS=0..2 TRACE=1 REPORT=file]"
@@ -47,6 +48,9 @@ setup: $(VENV)/.installed ## Install everything into .venv
 
 sim: setup ## Run a network on the simulated accelerator and compare every integer with the golden model
 	@$(BIN)/sievit sim $(sim_flags)
+
+train: setup ## Train a pruned network as a recipe says [CONFIG=recipe.yaml OUT=folder]
+	@$(BIN)/sievit train $(train_flags)
 
 verilog: setup ## Generate the accelerator as Verilog [CLUSTERS= GROUPS= OUT=folder]
 	@$(BIN)/sievit verilog $(verilog_flags)

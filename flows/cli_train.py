@@ -12,14 +12,16 @@ import typer
 from flows.cli_base import AsJson, app, errors, print_json, progress_bars, screen
 from flows.contracts.errors import ConfigError
 
-Config = Annotated[Path, typer.Option(help="Recipe (YAML), see algo/train/recipe.py and the ones in docs/results.")]
+DEMO = Path(__file__).resolve().parent.parent / "algo" / "train" / "demo.yaml"
+Config = Annotated[Path, typer.Option(help="Recipe (YAML), see docs/training.md and the ones in docs/results. Default: "
+                                           "half a minute on photographs that scikit-image ships.", show_default=False)]
 Changes = Annotated[list[str] | None, typer.Option("--set", help="Field of the recipe to change, as "
                                                                  "prune.budget.keep=0.3; may be repeated.")]
 
 
 @app.command()
 def train(
-    config: Config,
+    config: Config = DEMO,
     out: Annotated[Path | None, typer.Option(help="Folder for checkpoint, log, curves and weights. Default: "
                                                   "build/train/NAME of the recipe's file.")] = None,
     changes: Changes = None,

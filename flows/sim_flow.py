@@ -34,6 +34,7 @@ from flows.contracts.errors import ArtifactError, ConfigError, MismatchError
 from flows.contracts.files import replacing
 from flows.contracts.hardware import HardwareConfig
 from flows.contracts.preprocess import load_image, patch_codes
+from flows.shipped import shipped_artifact
 from sim.accelerator import Frame, MemoryOptions, Run, build_accelerator, run_frames
 from sim.compare import Comparison, check_starts, compare, compare_logits
 from sim.golden.network import Result, run, select_layers
@@ -229,10 +230,16 @@ def tokens_after_drops(program: Program, golden: Result) -> dict[int, int]:
 
 
 def obtain_artifact(options: SimOptions, share: Callable[[float], None] | None = None) -> SparseVit:
-    """Load the artifact, or export it, once for the same options, weights and sources."""
+    """Load the artifact, or export it, once for the same options, weights and sources.
+
+    A model without any option is the trained one that comes with sievit, if there is one.
+    """
     if options.artifact is not None:
         return load_artifact(options.artifact)
     chosen = options.export
+    shipped = shipped_artifact(chosen.model) if chosen == ExportOptions(model=chosen.model) else None
+    if shipped is not None:
+        return load_artifact(shipped)
     check_export(chosen)
     key = {name: file_hash(value) if isinstance(value, Path) else value
            for name, value in chosen.arguments().items()}

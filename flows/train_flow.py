@@ -1,13 +1,43 @@
-"""Training with budgets in multiplications or cycles: joins :mod:`algo.train` with the cost models."""
+"""Training under a budget of multiplications or cycles: joins :mod:`algo.train` with what a network costs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
-from algo.train.recipe import Recipe
+if TYPE_CHECKING:
+    from algo.prune.masking import Masks
+    from algo.train.recipe import Budget, Recipe
 
 
-def share_of(recipe: Recipe) -> Callable[[Any, Any], float] | None:
-    """Placeholder until merge."""
-    return None
+def share_of(recipe: Recipe) -> Callable[[Budget, Masks], float]:
+    """The function that turns a recipe's budget into the share of weights that meets it.
+
+    It is asked twice: before the first step, when scores still say nothing and only the number of blocks counts, and
+    when the mask is frozen. Then the plan itself is compiled for the hardware, so that the trained network meets the
+    budget.
+    """
+
+    def share(budget: Budget, masks: Masks) -> float:
+        from algo.macs import count_work
+
+        from algo.prune.budget import fit
+        from algo.tokens.evit import threshold_drop, topk_schedule
+        from flows.cycle_cost import cycle_cost
+
+        network, tokens = masks.network, recipe.tokens
+        heads = network.blocks[0].attn.num_heads
+        drops = {}
+        if tokens is not None and tokens.threshold is not None:
+            drops = {layer: threshold_drop(tokens.threshold, heads) for layer in tokens.layers}
+        elif tokens is not None:
+            drops = topk_schedule(network.patch_embed.num_patches + 1, tokens.layers, tokens.keep)
+        if budget.cycles is not None:
+            cost = cycle_cost(recipe.model, network, drops, clusters=budget.clusters,
+                              hardware={"groups": budget.groups, **budget.hardware})
+            return fit(masks, cost, budget.cycles, unit="cycles").share
+        assert budget.macs is not None
+        limit = budget.macs * count_work(network.state_dict(), heads, drops).macs
+        return fit(masks, lambda pruned: count_work(pruned.state, heads, drops).macs, limit, unit="MACs").share
+
+    return share
