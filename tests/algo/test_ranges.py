@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from algo.weights import load_weights, read_state, save_weights
 from flows.contracts.artifact import ArtifactError, load_artifact, save_artifact, validate
 from flows.contracts.errors import ConfigError, WeightsError
 
-OPTIONS = {"calibration_images": 16}
+OPTIONS: dict[str, Any] = {"calibration_images": 16}
 
 
 def observed(values: np.ndarray, name: str = "blocks.0.norm1") -> Statistics:
