@@ -117,7 +117,7 @@ def test_damaged_range_files(tmp_path: Path) -> None:
 
 def test_export_takes_the_ranges_of_the_weights_file(tmp_path: Path) -> None:
     """As after training with quantization: same integers without looking at calibration images of that kind."""
-    options = {"keep_blocks": 1.0, "keep_tokens": 1.0}
+    options: dict[str, Any] = {"keep_blocks": 1.0, "keep_tokens": 1.0}
     prepared, ranges = calibrated("vit_micro", **OPTIONS, **options, weight_bits=5)
     path = tmp_path / "w.safetensors"
     save_weights(prepared.model.state_dict(), path, {"settings": {"weight_bits": 5}}, ranges)
