@@ -2,72 +2,21 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from PIL import Image
 
 from flows.contracts.errors import ImageError
+from flows.contracts.images import IMAGE_SUFFIXES, Pack, load_pack
 from flows.contracts.preprocess import crop, load_image
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png",
                "hubble_deep_field.jpg")
 """Colour photographs inside the scikit-image package."""
 PHOTOGRAPH_CROPS = 48
-
-
-@dataclass(frozen=True, eq=False)
-class Pack:
-    """A set of JPEG images in one ``.npz`` file.
-
-    Attributes
-    ----------
-    jpeg : uint8, all files one after the other
-    offset : int64 ``(images + 1,)``, where each begins
-    label : int16 ``(images,)``
-    names : class names
-    """
-
-    jpeg: np.ndarray
-    offset: np.ndarray
-    label: np.ndarray
-    names: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.offset) - 1
-
-    def image(self, index: int) -> Image.Image:
-        """Decode image ``index`` as RGB."""
-        data = self.jpeg[self.offset[index]:self.offset[index + 1]].tobytes()
-        return Image.open(io.BytesIO(data)).convert("RGB")
-
-
-def load_pack(path: Path | str) -> Pack:
-    """Read a data pack.
-
-    Raises
-    ------
-    ImageError
-        When the file is missing, is no data pack, or is damaged.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ImageError(f"no data pack at {path}; give an .npz file with jpeg, offset and label")
-    try:
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-            names = tuple(str(name) for name in file["names"]) if "names" in file else ()
-            pack = Pack(file["jpeg"], file["offset"], file["label"], names)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise ImageError(f"{path} is no data pack or is damaged ({error}); it needs jpeg, offset and label") from None
-    if len(pack.offset) != len(pack.label) + 1 or pack.offset[-1] != len(pack.jpeg):
-        raise ImageError(f"{path} is damaged: its offsets do not fit its images")
-    return pack
 
 
 def calibration_pixels(source: Path | str | None, size: int, *, count: int | None = None, seed: int = 0) -> np.ndarray:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from algo.prune import prune_blocks, prune_neurons
 from algo.prune.blocks import Keep
 from algo.prune.plan import zero_block_masks
 from algo.quant.calibrate import collect
-from algo.quant.quantize import quantize
-from algo.quant.scales import Settings
+from algo.quant.estimators import estimate_ranges, estimator
+from algo.quant.quantize import Masks, quantize
+from algo.quant.ranges import Ranges, read_ranges
+from algo.quant.settings import Settings, WeightBits
 from algo.timm_compat import ImageNetInfo, resolve_data_config
 from algo.tokens.evit import threshold_drop, topk_schedule
 from algo.tokens.threshold import calibrate_thresholds
@@ -48,6 +51,8 @@ class Prepared:
     mean, std : normalisation of the pixels
     image_size : pixels
     class_names : one per class
+    settings : how it is to be quantized: as given, else as trained, else the default
+    ranges : of the activations, when the weights file holds those the network was trained with
     """
 
     name: str
@@ -59,6 +64,8 @@ class Prepared:
     std: tuple[float, float, float]
     image_size: int
     class_names: tuple[str, ...]
+    settings: Settings = field(default_factory=Settings)
+    ranges: Ranges | None = None
 
 
 def export(
@@ -77,6 +84,8 @@ def export(
     seed: int = 0,
     synthetic: bool = False,
     block: int | tuple[int, int] = BLOCK,
+    calibrate: str | None = None,
+    weight_bits: WeightBits | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> SparseVit:
@@ -95,12 +104,16 @@ def export(
         keeps ``keep_tokens`` of the tokens of the calibration images
     balanced : the same number of blocks in every output block column
     keep_neurons : share of MLP hidden neurons kept
-    calibration : data pack or folder of images; None takes crops of the photographs in scikit-image
+    calibration : data pack or folder of images; None takes the ranges that a weights file holds if the network was
+        trained with its quantization, else crops of the photographs in scikit-image
     calibration_images : at most that many of them
     seed : for synthetic weights and the choice of calibration images
     synthetic : make weights up even where trained ones are to be had
     block : edge, or rows and columns, of a pruning block; multiples of 16
-    settings : how ranges become scales
+    calibrate : how ranges come from the calibration images: ``"minmax"``, ``"percentile"`` or ``"mse"``. Default: as
+        trained, else min-max
+    weight_bits : 4..8, a number for the layers of all encoder blocks, or by kind of layer. Default: as trained, else 8
+    settings : everything else about the quantization. Default: as trained, else those of :class:`Settings`
     progress : called with the name of a stage and the finished share of it
 
     Raises
@@ -113,30 +126,115 @@ def export(
         When the calibration images are unusable.
     """
     with one_thread():
-        prepared, pixels = _prepare(
+        prepared, ranges = calibrated(
             model_name, weights=weights, keep_blocks=keep_blocks, keep_tokens=keep_tokens, drop_layers=drop_layers,
             drop_mode=drop_mode, threshold=threshold, balanced=balanced, keep_neurons=keep_neurons,
             calibration=calibration, calibration_images=calibration_images, seed=seed,
-            synthetic=synthetic, block=block, progress=progress)
+            synthetic=synthetic, block=block, calibrate=calibrate, weight_bits=weight_bits, settings=settings,
+            progress=progress)
         report = progress or (lambda stage, share: None)
-        statistics = collect(prepared.model, pixels, prepared.mean, prepared.std, prepared.drops,
-                             lambda share: report("calibrate", share))
         report("quantize", 0.0)
-        numbers = quantize(prepared.model, statistics, prepared.mean, prepared.std, prepared.drops, prepared.masks,
-                           settings)
+        artifact = export_prepared(prepared, ranges)
         report("quantize", 1.0)
+    return artifact
+
+
+def calibrated(model_name: str, *, progress: Progress | None = None, **options: Any) -> tuple[Prepared, Ranges]:
+    """The float network that :func:`export` quantizes, and the ranges of its activations, for the same options."""
+    with one_thread():
+        prepared, pixels = _prepare(model_name, progress=progress, **options)
+        if prepared.ranges is not None:
+            return prepared, prepared.ranges
+        show = None if progress is None else partial(progress, "calibrate")
+        return prepared, calibrated_ranges(prepared.model, pixels, prepared.mean, prepared.std, prepared.drops,
+                                           prepared.settings, show)
+
+
+def calibrated_ranges(
+    model: Any,
+    pixels: np.ndarray,
+    mean: Sequence[float],
+    std: Sequence[float],
+    drops: Mapping[int, TokenDrop],
+    settings: Settings | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Ranges:
+    """Ranges of a network's activations on calibration images, by the method that ``settings`` name.
+
+    Parameters
+    ----------
+    model : VisionTransformer
+    pixels : uint8 ``(images, size, size, 3)``
+    mean, std : normalisation of the pixels
+    drops : token drop per block
+    progress : called with the finished share
+
+    Raises
+    ------
+    ConfigError
+        For a setting out of range.
+    """
+    settings = settings or Settings()
+    settings.check()
+    samples = estimator(settings.calibrate).samples
+    return estimate_ranges(collect(model, pixels, mean, std, drops, progress, samples=samples), settings)
+
+
+def export_prepared(prepared: Prepared, ranges: Ranges) -> SparseVit:
+    """The artifact of a prepared network."""
+    return export_with(prepared.model, ranges, name=prepared.name, weights=prepared.weights, mean=prepared.mean,
+                       std=prepared.std, drops=prepared.drops, masks=prepared.masks, settings=prepared.settings,
+                       names=prepared.class_names)
+
+
+def export_with(
+    model: Any,
+    ranges: Ranges,
+    *,
+    name: str,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+    drops: Mapping[int, TokenDrop],
+    masks: Masks,
+    settings: Settings | None = None,
+    weights: str = "trained",
+    names: Sequence[str] | None = None,
+) -> SparseVit:
+    """Quantize a network as it is, with given ranges: after training, the very integers it was trained with.
+
+    Parameters
+    ----------
+    model : VisionTransformer
+    ranges : of its activations
+    name : registry name
+    mean, std : normalisation of the pixels
+    drops : token drop per block
+    masks : kept 16x16 blocks per pruned layer
+    settings : how ranges become scales, and bits of the weights
+    weights : where the weights came from
+    names : class names; :func:`class_names` by default
+
+    Raises
+    ------
+    ConfigError
+        When a setting is out of range or a scale factor cannot be represented.
+    WeightsError
+        When the ranges are of another network.
+    """
+    numbers = quantize(model, ranges, mean, std, drops, masks, settings)
     artifact = SparseVit(
-        model=model_name, weights=prepared.weights, image_size=prepared.image_size,
-        patch=prepared.model.patch_embed.patch_size[0], heads=prepared.model.blocks[0].attn.num_heads,
-        mean=prepared.mean, std=prepared.std, class_names=prepared.class_names,
+        model=name, weights=weights, image_size=model.patch_embed.img_size[0], patch=model.patch_embed.patch_size[0],
+        heads=model.blocks[0].attn.num_heads, mean=mean, std=std,
+        class_names=class_names(model.num_classes) if names is None else tuple(names),
         input_scale=numbers.input_scale, embed=numbers.embed, residual_init=numbers.residual_init,
-        blocks=numbers.blocks, norm=numbers.norm, head=numbers.head, scales=numbers.scales)
+        blocks=numbers.blocks, norm=numbers.norm, head=numbers.head, scales=numbers.scales,
+        weight_bits=numbers.weight_bits)
     validate(artifact)
     return artifact
 
 
 def prepare(model_name: str, **options: Any) -> Prepared:
-    """The float network that :func:`export` quantizes, for the same options (``settings`` aside)."""
+    """The float network that :func:`export` quantizes, for the same options."""
     with one_thread():
         return _prepare(model_name, **options)[0]
 
@@ -157,6 +255,9 @@ def _prepare(
     seed: int = 0,
     synthetic: bool = False,
     block: int | tuple[int, int] = BLOCK,
+    calibrate: str | None = None,
+    weight_bits: WeightBits | None = None,
+    settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> tuple[Prepared, np.ndarray]:
     report = progress or (lambda stage, share: None)
@@ -171,6 +272,9 @@ def _prepare(
     model = model_of(model_name, state)
     config = resolve_data_config({}, model=model) | facts
     size, mean, std = model.patch_embed.img_size[0], tuple(config["mean"]), tuple(config["std"])
+    chosen = _settings(settings, facts, calibrate, weight_bits)
+    # calibration that is asked for goes before the ranges a network was trained with
+    ranges = read_ranges(Path(weights)) if weights is not None and calibration is None and calibrate is None else None
     report("calibration images", 0.0)
     pixels = calibration_pixels(calibration, size, count=calibration_images, seed=seed)
     layers = resolve_layers(drop_layers or facts.get("drop_layers", DROP_LAYERS), len(model.blocks))
@@ -183,7 +287,19 @@ def _prepare(
     names = tuple(facts.get("class_names", ()))
     if len(names) != model.num_classes:
         names = class_names(model.num_classes)
-    return Prepared(model_name, model, origin, zero_block_masks(state), drops, mean, std, size, names), pixels
+    prepared = Prepared(model_name, model, origin, zero_block_masks(state), drops, mean, std, size, names, chosen,
+                        ranges)
+    return prepared, pixels
+
+
+def _settings(given: Settings | None, facts: Mapping[str, Any], calibrate: str | None,
+              weight_bits: WeightBits | None) -> Settings:
+    settings = given or Settings(**facts.get("settings", {}))
+    changes = {"calibrate": calibrate, "weight_bits": weight_bits}
+    settings = replace(settings, **{name: value for name, value in changes.items() if value is not None})
+    settings.check()
+    estimator(settings.calibrate)
+    return settings
 
 
 def resolve_layers(layers: Sequence[int], depth: int) -> tuple[int, ...]:

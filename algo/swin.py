@@ -107,7 +107,7 @@ def swin_weights(name: str, file: Path | str | None = None, seed: int = 0) -> tu
 
 def swin_logits(model: Any, pack: Pack, images: Sequence[int], progress: Callable[[float], None] | None = None, *,
                 bfloat16: bool = False) -> np.ndarray:
-    """Logits for some images of a pack, float32 ``(images, classes)``; to be judged by :func:`algo.accuracy.compare`.
+    """Logits for some images of a pack, float32 ``(images, classes)``; to be ranked by :func:`flows.accuracy.ranking`.
 
     Parameters
     ----------

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from algo.models import ModelSpec, build_like, build_model, model_spec
+from algo.quant.ranges import PREFIX, Ranges
 from algo.synthetic import synthetic_state
 from algo.timm_compat import timm
 from flows.contracts.errors import ConfigError, WeightsError
@@ -72,7 +73,7 @@ def load_weights(model_name: str, file: Path | str | None = None, seed: int = 0,
 
 
 def read_state(path: Path) -> State:
-    """The tensors of a weights file by name.
+    """The weights in a file by name (ranges of activations, which it may hold too, aside).
 
     Raises
     ------
@@ -83,7 +84,7 @@ def read_state(path: Path) -> State:
         raise WeightsError(f"no weights file at {path}; give a .safetensors or .pth file with timm names")
     try:
         if path.suffix == ".safetensors":
-            return dict(load_file(str(path)))
+            return {name: value for name, value in load_file(str(path)).items() if not name.startswith(PREFIX)}
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
@@ -112,16 +113,19 @@ def read_facts(path: Path) -> dict[str, Any]:
     return facts
 
 
-def save_weights(state: State, path: Path, facts: Mapping[str, Any]) -> None:
+def save_weights(state: State, path: Path, facts: Mapping[str, Any], ranges: Ranges | None = None) -> None:
     """Write weights and what is to be known about them, equal inputs as equal bytes.
 
     Parameters
     ----------
     facts : anything JSON can hold; of these names :func:`algo.export.export` takes its defaults: ``class_names``
-        (list), ``mean`` and ``std`` (three numbers), ``keep_tokens``, ``drop_layers``; ``origin`` (text) says where the
-        weights come from
+        (list), ``mean`` and ``std`` (three numbers), ``keep_tokens``, ``drop_layers``, ``settings`` (of the
+        quantization, fields of :class:`algo.quant.settings.Settings`); ``origin`` (text) says where the weights come
+        from
+    ranges : of the activations, when the network was trained with its quantization; export then uses them
     """
     tensors = {name: tensor.detach().contiguous() for name, tensor in state.items()}
+    tensors |= ranges.state() if ranges is not None else {}
     with replacing(path) as part:
         save_file(tensors, str(part), metadata={"sievit": json.dumps(facts, sort_keys=True)})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,29 +10,33 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+import flows.cli_eval
 import flows.cli_prune
-import flows.cli_train  # noqa: F401
+import flows.cli_train  # noqa: F401 - these add their commands
 from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, print_json, progress_bars, screen
+from flows.cli_options import (
+    ArtifactFile,
+    Balanced,
+    Calibrate,
+    Calibration,
+    Clusters,
+    DropLayers,
+    DropMode,
+    Groups,
+    Hardware,
+    KeepBlocks,
+    KeepNeurons,
+    KeepTokens,
+    Model,
+    Seed,
+    Threshold,
+    WeightBits,
+    Weights,
+    at_least,
+    export_options,
+    hardware_fields,
+)
 from flows.contracts.errors import ConfigError
-
-Model = Annotated[str, typer.Option(help="Model: a name of 'sievit models', or a plain ViT of timm.")]
-Weights = Annotated[Path | None, typer.Option(help="Weights with timm names (.safetensors, .pth). Default: timm's "
-                                                   "pretrained ones, else made up from a seed.")]
-KeepBlocks = Annotated[float | None, typer.Option(help="Share of 16x16 weight blocks kept; 1 is dense. Default: as "
-                                                       "the weights were trained, else .5.")]
-KeepTokens = Annotated[float | None, typer.Option(help="Share of patch tokens kept at every drop; 1 drops none. "
-                                                       "Default: as the weights were trained, else .7.")]
-KeepNeurons = Annotated[float, typer.Option(help="Share of MLP hidden neurons kept.")]
-DropLayers = Annotated[str | None, typer.Option(help="Blocks after whose attention tokens are dropped, as 3,6,9.")]
-DropMode = Annotated[str | None, typer.Option(help="topk or threshold. Default: as trained, else topk.")]
-Threshold = Annotated[float | None, typer.Option(help="Threshold mode: smallest mean attention kept (0..1).")]
-Balanced = Annotated[bool, typer.Option("--balanced", help="The same number of blocks in every column group.")]
-Calibration = Annotated[Path | None, typer.Option(help="Pack or folder of calibration images.")]
-Seed = Annotated[int, typer.Option(help="For made-up weights and the choice of calibration images.")]
-Clusters = Annotated[int, typer.Option(help="MAC clusters of 256 MACs per cycle each.")]
-Groups = Annotated[int, typer.Option(help="Token groups, each with that many clusters: 1, 2, 4 or 8.")]
-Hardware = Annotated[list[str] | None, typer.Option("--set", help="Hardware field, as bus_bits=128; may be repeated.")]
-ArtifactFile = Annotated[Path | None, typer.Option(help="Artifact made by 'sievit export'; replaces model options.")]
 
 
 @app.command()
@@ -51,6 +54,8 @@ def sim(
     threshold: Threshold = None,
     balanced: Balanced = False,
     calibration: Calibration = None,
+    calibrate: Calibrate = None,
+    weight_bits: WeightBits = None,
     seed: Seed = 0,
     artifact: ArtifactFile = None,
     clusters: Clusters = 4,
@@ -72,14 +77,14 @@ def sim(
         from flows.sim_report import report_of, tables
         from sim.accelerator import MemoryOptions
 
-        pictures = (image or [default_image()]) * _at_least("repeat", repeat, 1)
+        pictures = (image or [default_image()]) * at_least("repeat", repeat, 1)
         options = SimOptions(
-            export=_export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
-                                   threshold, balanced, calibration, seed),
-            artifact=artifact, image=pictures[0], clusters=clusters, hardware={"groups": groups, **_fields(hardware)},
-            layers=_layers(layers),
-            memory=MemoryOptions(latency=_at_least("latency", latency, 1), stall=_percent("stall", stall),
-                                 bandwidth=_at_least("bandwidth", bandwidth, 0)), trace=trace)
+            export=export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
+                                   threshold, balanced, calibration, calibrate, weight_bits, seed),
+            artifact=artifact, image=pictures[0], clusters=clusters,
+            hardware={"groups": groups, **hardware_fields(hardware)}, layers=_layers(layers),
+            memory=MemoryOptions(latency=at_least("latency", latency, 1), stall=_percent("stall", stall),
+                                 bandwidth=at_least("bandwidth", bandwidth, 0)), trace=trace)
         with progress_bars(quiet=as_json) as show:
             if len(pictures) > 1:
                 several = simulate_batch(options, pictures, show)
@@ -113,16 +118,15 @@ def export(
     threshold: Threshold = None,
     balanced: Balanced = False,
     calibration: Calibration = None,
+    calibrate: Calibrate = None,
+    weight_bits: WeightBits = None,
     seed: Seed = 0,
 ) -> None:
     """Prune and quantize a model into one artifact file."""
     with errors():
         from flows.contracts.artifact import save_artifact
-        from flows.sim_flow import check_export
-
-        options = _export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
-                                  threshold, balanced, calibration, seed)
-        check_export(options)
+        options = export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
+                                  threshold, balanced, calibration, calibrate, weight_bits, seed)
         from algo.export import export as export_model
 
         with progress_bars() as show:
@@ -146,7 +150,7 @@ def compile_command(
         from flows.contracts.artifact import load_artifact
 
         network = load_artifact(artifact)
-        config = config_for(network, clusters=clusters, **{"groups": groups, **_fields(hardware)})
+        config = config_for(network, clusters=clusters, **{"groups": groups, **hardware_fields(hardware)})
         program = compile_program(network, config)
         if out is not None:
             save_program(program, out)
@@ -173,7 +177,7 @@ def verilog(
         from flows.sim_flow import write_json
         from sim.accelerator import verilog_of
 
-        fields = {"groups": groups, **_fields(hardware)}
+        fields = {"groups": groups, **hardware_fields(hardware)}
         if artifact is not None:
             config = config_for(load_artifact(artifact), clusters=clusters, **fields)
         else:
@@ -185,39 +189,6 @@ def verilog(
         write_json(out / "hardware.json", {**config.to_dict(), "config_hash": f"{config.config_hash():08x}"})
         screen.print(f"{escape(str(out / 'vit_accel.v'))}: {config.macs_per_cycle} MACs per cycle, "
                      f"configuration {config.config_hash():08x}", soft_wrap=True)
-
-
-@app.command(name="eval")
-def evaluate(
-    pack: Annotated[Path, typer.Argument(help="Pack of labelled images (.npz).")],
-    model: Model = "deit_t",
-    weights: Weights = None,
-    keep_blocks: KeepBlocks = 1.0,
-    keep_tokens: KeepTokens = 1.0,
-    keep_neurons: KeepNeurons = 1.0,
-    drop_layers: DropLayers = None,
-    drop_mode: DropMode = None,
-    threshold: Threshold = None,
-    balanced: Balanced = False,
-    calibration: Calibration = None,
-    seed: Seed = 0,
-    images: Annotated[int | None, typer.Option(help="Score only that many images.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Accuracy of the integer network against the float network on labelled images."""
-    with errors():
-        from flows.accuracy import measure
-        from flows.sim_flow import check_export
-
-        options = _export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
-                                  threshold, balanced, calibration, seed)
-        check_export(options)
-        with progress_bars(quiet=as_json) as show:
-            result = measure(model, pack, images=images, progress=show, **options.arguments())
-        if as_json:
-            print_json(dataclasses.asdict(result))
-        else:
-            screen.print(str(result), highlight=False)
 
 
 @app.command()
@@ -317,24 +288,6 @@ def models(as_json: AsJson = False) -> None:
                          highlight=False)
 
 
-def _export_options(model: str, weights: Path | None, keep_blocks: float | None, keep_tokens: float | None,
-                    keep_neurons: float, drop_layers: str | None, drop_mode: str | None, threshold: float | None,
-                    balanced: bool, calibration: Path | None, seed: int) -> Any:
-    from flows.sim_flow import ExportOptions
-
-    return ExportOptions(model=model, weights=weights, keep_blocks=keep_blocks, keep_tokens=keep_tokens,
-                         keep_neurons=keep_neurons, drop_layers=_drop_layers(drop_layers), drop_mode=drop_mode,
-                         threshold=threshold, balanced=balanced, calibration=calibration, seed=seed)
-
-
-def _drop_layers(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    if not re.fullmatch(r"\d+(,\d+)*", text):
-        raise ConfigError(f"--drop-layers must be block numbers such as 3,6,9, not {text!r}")
-    return tuple(int(part) for part in text.split(","))
-
-
 def _layers(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
@@ -342,29 +295,6 @@ def _layers(text: str | None) -> tuple[int, int] | None:
     if match is None:
         raise ConfigError(f"--layers must be a block or a range such as 0..2, not {text!r}")
     return int(match[1]), int(match[2] or match[1])
-
-
-def _fields(items: list[str] | None) -> dict[str, Any]:
-    """``bus_bits=128`` and the like as values of a :class:`HardwareConfig`."""
-    from flows.contracts.hardware import HardwareConfig
-
-    kinds = {field.name: type(field.default) for field in dataclasses.fields(HardwareConfig)}
-    values: dict[str, Any] = {}
-    for item in items or []:
-        name, _, text = item.partition("=")
-        if name not in kinds:
-            raise ConfigError(f"--set {item}: no hardware field {name!r}; known: {', '.join(sorted(kinds))}")
-        try:
-            values[name] = kinds[name](text)
-        except ValueError:
-            raise ConfigError(f"--set {item}: {name} takes a number") from None
-    return values
-
-
-def _at_least(name: str, value: Any, limit: int) -> Any:
-    if not value >= limit:
-        raise ConfigError(f"--{name} must be at least {limit}, not {value}")
-    return value
 
 
 def _percent(name: str, value: int) -> int:

@@ -11,15 +11,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.cli_base import AsJson, app, errors, print_json, progress_bars, screen
+from flows.cli_options import Model, Seed, drop_layers_of, hardware_fields
 from flows.contracts.errors import ConfigError
 
-Model = Annotated[str, typer.Option(help="Model: a name of 'sievit models', or a plain ViT of timm.")]
 Weights = Annotated[Path | None, typer.Option(help="Dense weights with timm names (.safetensors, .pth). Default: "
                                                    "timm's pretrained ones, else made up from a seed.")]
 Calibration = Annotated[Path | None, typer.Option(help="Pack or folder of calibration images. Default: crops of the "
                                                        "photographs in scikit-image.")]
 CalibrationImages = Annotated[int | None, typer.Option(help="At most that many calibration images.")]
-Seed = Annotated[int, typer.Option(help="For everything random.")]
 
 
 @app.command()
@@ -49,8 +48,6 @@ def prune(
     as_json: AsJson = False,
 ) -> None:
     """Prune a network to a budget without training, and write its weights."""
-    from flows import cli
-
     with errors():
         from algo.weights import save_weights
         from flows.prune_flow import PruneOptions, check_options, prune_network
@@ -60,8 +57,8 @@ def prune(
         options = PruneOptions(
             model=model, weights=weights, method=method, method_options=method_options(option),
             calibration=calibration, calibration_images=calibration_images, seed=seed, keep=keep, macs=macs,
-            cycles=cycles, keep_tokens=keep_tokens, drop_layers=cli._drop_layers(drop_layers), drop_mode=drop_mode,
-            threshold=threshold, clusters=clusters, hardware={"groups": groups, **cli._fields(hardware)})
+            cycles=cycles, keep_tokens=keep_tokens, drop_layers=drop_layers_of(drop_layers), drop_mode=drop_mode,
+            threshold=threshold, clusters=clusters, hardware={"groups": groups, **hardware_fields(hardware)})
         check_options(options)
         with progress_bars(quiet=as_json) as show:
             outcome = prune_network(options, show)

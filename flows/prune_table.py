@@ -102,10 +102,10 @@ class _Runner:
     """The dense network, its images, and one row at a time."""
 
     def __init__(self, options: TableOptions, report: Progress) -> None:
-        from algo.accuracy import choose_images
         from algo.data import load_pack
         from algo.macs import count_work
         from algo.prune.subject import load_subject
+        from flows.accuracy import choose_images
 
         self.report = report
         self.pack = load_pack(options.pack)
@@ -157,9 +157,10 @@ class _Runner:
         return {"method": name, "budget": budget, **self._figures(fitted.pruned.state), "seconds": seconds}
 
     def _figures(self, state: dict[str, Any]) -> dict[str, Any]:
-        from algo.accuracy import network_logits, ranking
+        from algo.accuracy import network_logits
         from algo.macs import count_work
         from algo.models import build_like
+        from flows.accuracy import ranking
 
         model = build_like(self.subject.name, state)
         model.load_state_dict(state)

@@ -51,6 +51,8 @@ def report_of(outcome: Outcome) -> dict[str, Any]:
         "top5": best_classes(outcome.artifact, run.logits),
         "golden_top5": best_classes(outcome.artifact, outcome.golden.logits),
         "hardware": {**config.to_dict(), "config_hash": f"{config.config_hash():08x}"},
+        "weight_bits": outcome.artifact.weight_bits,
+        "weight_bytes": outcome.artifact.packed_weight_bytes,
         "program_bytes": outcome.program.stream.size,
         "registers": run.registers,
         "waveform": str(run.wave) if run.wave else None,

@@ -20,7 +20,6 @@ def share_of(recipe: Recipe) -> Callable[[Budget, Masks], float]:
 
     def share(budget: Budget, masks: Masks) -> float:
         from algo.macs import count_work
-
         from algo.prune.budget import fit
         from algo.tokens.evit import threshold_drop, topk_schedule
         from flows.cycle_cost import cycle_cost

@@ -11,13 +11,16 @@ import numpy as np
 from flows.contracts.artifact import Linear, Norm
 from flows.contracts.errors import ConfigError
 from flows.contracts.hardware import BLOCK, ceil_div
-from flows.contracts.numerics import EXP_ENTRIES, GELU_ENTRIES, GELU_OFFSET, INT8_MAX, MULT_BITS, NORM_Z_FRACTION
+from flows.contracts.numerics import EXP_ENTRIES, GELU_ENTRIES, GELU_OFFSET, MULT_BITS, NORM_Z_FRACTION
 
 MULT_MAX = (1 << MULT_BITS) - 1
 SHIFT_MAX = 47
 NORM_SHIFT_MAX = 31
 BIAS_MAX = (1 << 29) - 1
 """Half of what ``docs/numerics.md`` allows, which leaves room for the sum of products."""
+CLIP_PARTS = np.linspace(1.0, 0.4, 13, dtype=np.float32)
+"""Parts of a row's largest weight that the search for its scale tries."""
+_ROWS = 32
 SCALE_FLOOR = 1024
 """No output channel gets a weight scale below the largest one divided by this: multipliers keep 6 bits at least."""
 
@@ -63,6 +66,9 @@ def quantize_linear(
     target_scale: np.ndarray | float,
     target_offset: np.ndarray | float,
     what: str,
+    bits: int = 8,
+    *,
+    clip: bool = False,
 ) -> Linear:
     """Integers of one linear layer.
 
@@ -72,25 +78,35 @@ def quantize_linear(
 
     Parameters
     ----------
-    weight, bias : float ``(out, in)``, ``(out,)``; pruned blocks are zero
+    weight, bias : float ``(out, in)``, ``(out,)``; what is in a pruned block counts as zero
     mask : bool ``(out / 16, in / 16)``; None keeps all
     source : codes of the input
     target_scale, target_offset : codes of the output, per channel or common
     what : name for errors
+    bits : of a weight code, 4..8: codes are ``-(2**(bits - 1) - 1)`` to ``2**(bits - 1) - 1``, in int8 all the same
+    clip : take the scale of each output channel at which its weights have the least squared error, which clips the
+        largest, instead of the smallest at which all fit
+
+    Raises
+    ------
+    ConfigError
+        When a scale factor cannot be represented.
     """
     rows, columns = weight.shape
+    grid = (ceil_div(rows, BLOCK), ceil_div(columns, BLOCK))
+    if mask is not None:
+        weight = weight * np.repeat(np.repeat(mask, BLOCK, 0), BLOCK, 1)[:rows, :columns]
+    limit = (1 << (bits - 1)) - 1
     folded = weight * source.scale
     total = bias + weight @ np.broadcast_to(source.offset, columns) - target_offset
-    largest = np.abs(folded).max(axis=1)
-    scale = largest / INT8_MAX
+    scale = clipped_scale(folded, limit) if clip else np.abs(folded).max(axis=1) / limit
     floor = max(float(scale.max()) / SCALE_FLOOR, np.finfo(np.float64).tiny)
     # a row of (nearly) zero weights must still hold its bias in accumulator units
     scale = np.maximum(np.maximum(scale, floor), np.abs(total) / BIAS_MAX)
-    codes = np.clip(np.rint(folded / scale[:, None]), -INT8_MAX, INT8_MAX)
+    codes = np.clip(np.rint(folded / scale[:, None]), -limit, limit)
     mean_code = (source.mean - source.offset) / source.scale
     total = total + (folded - codes * scale[:, None]) @ mean_code
     mult, shift = multiplier(scale / target_scale, what)
-    grid = (ceil_div(rows, BLOCK), ceil_div(columns, BLOCK))
     return Linear(
         weight=codes.astype(np.int8),
         mask=np.ones(grid, dtype=bool) if mask is None else mask,
@@ -98,6 +114,25 @@ def quantize_linear(
         mult=mult,
         shift=shift,
     )
+
+
+def clipped_scale(folded: np.ndarray, limit: int) -> np.ndarray:
+    """Scale of each row at which codes ``-limit .. limit`` of its values have the least squared error: ``(rows,)``."""
+    best = np.empty(len(folded))
+    for start in range(0, len(folded), _ROWS):  # as much as stays in the cache
+        rows = folded[start:start + _ROWS].astype(np.float32)
+        full = np.maximum(np.abs(rows).max(axis=1), np.finfo(np.float32).tiny) / limit
+        errors = np.stack([_rounding_error(rows, full * part, limit) for part in CLIP_PARTS])
+        best[start:start + _ROWS] = full * CLIP_PARTS[errors.argmin(axis=0)]
+    return best
+
+
+def _rounding_error(rows: np.ndarray, scale: np.ndarray, limit: int) -> np.ndarray:
+    values = rows / scale[:, None]
+    codes = np.rint(values)
+    np.clip(codes, -limit, limit, out=codes)
+    codes -= values
+    return np.einsum("ij,ij->i", codes, codes) * scale**2
 
 
 def quantize_norm(gamma: np.ndarray, beta: np.ndarray, target: Codes) -> Norm:

@@ -1,4 +1,4 @@
-"""Choice of the codes of each activation from calibration statistics.
+"""Choice of the codes of each activation from its range.
 
 Whatever can be folded into a neighbour costs the hardware nothing, so codes get a scale and an offset per channel where
 the arithmetic allows it:
@@ -16,35 +16,70 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algo.quant.calibrate import Statistics
 from algo.quant.fixed_point import Codes
+from algo.quant.ranges import Range, Ranges
+from algo.quant.settings import GELU_FLAT, Settings
 from flows.contracts.numerics import INT8_MAX
 
 INT16_MAX = 32767
-GELU_FLAT = -4.0
-"""Below this GELU is zero to 4 digits: smaller arguments may saturate."""
 TINY = 1e-6
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How ranges become scales.
-
-    Attributes
-    ----------
-    quantile : share of calibration images whose extreme value is not clipped, per channel
-    score_quantile, hidden_quantile : the same for attention scores, and for the two sides of GELU
-    channel_power : 1 gives every layer norm channel its own scale, 0 one scale to all, between: a geometric mean
-    value_power : the same for the channels of the attention values
-    residual_margin : headroom of the residual stream and the logits over the calibration images
+@dataclass(frozen=True, eq=False)
+class BlockCodes:
+    """Codes within an encoder block. ``ratio`` is the scale of the context relative to the values', ``score`` the scale
+    of the scores.
     """
 
-    quantile: float = 1.0
-    score_quantile: float = 0.95
-    hidden_quantile: float = 0.9
-    channel_power: float = 0.5
-    value_power: float = 0.5
-    residual_margin: float = 1.5
+    norm1: Codes
+    query: Codes
+    key: Codes
+    value: Codes
+    score: float
+    context: Codes
+    ratio: float
+    norm2: Codes
+    pre: Codes
+    hidden: Codes
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkCodes:
+    """Codes of every activation of a network; ``residual`` and ``logits`` are scales of 16-bit codes."""
+
+    residual: float
+    blocks: tuple[BlockCodes, ...]
+    norm: Codes
+    logits: float
+
+
+def network_codes(ranges: Ranges, depth: int, settings: Settings) -> NetworkCodes:
+    """Codes of every activation of a network with ``depth`` blocks. Weights take no part.
+
+    Raises
+    ------
+    WeightsError
+        When the ranges are of another network.
+    """
+    reach = max(ranges.largest(name) for name in ["residual", *(f"blocks.{layer}.middle" for layer in range(depth))])
+    return NetworkCodes(
+        residual=common_scale(reach, settings),
+        blocks=tuple(block_codes(ranges, f"blocks.{layer}", settings) for layer in range(depth)),
+        norm=channel_codes(ranges["norm"], settings.channel_power),
+        logits=common_scale(ranges.largest("logits"), settings),
+    )
+
+
+def block_codes(ranges: Ranges, path: str, settings: Settings) -> BlockCodes:
+    """Codes within the block ``path``."""
+    query, key = query_key_codes(ranges, path)
+    value = channel_codes(ranges[f"{path}.value"], settings.value_power)
+    context, ratio = context_codes(ranges[f"{path}.context"], value)
+    return BlockCodes(
+        norm1=channel_codes(ranges[f"{path}.norm1"], settings.channel_power), query=query, key=key, value=value,
+        score=score_scale(ranges[f"{path}.score"]), context=context, ratio=ratio,
+        norm2=channel_codes(ranges[f"{path}.norm2"], settings.channel_power),
+        pre=pre_activation_codes(ranges[f"{path}.pre"]), hidden=hidden_codes(ranges[f"{path}.hidden"]))
 
 
 def _half_range(low: np.ndarray, high: np.ndarray, power: float) -> np.ndarray:
@@ -52,56 +87,49 @@ def _half_range(low: np.ndarray, high: np.ndarray, power: float) -> np.ndarray:
     return half.max() ** (1 - power) * half**power
 
 
-def channel_codes(statistics: Statistics, name: str, settings: Settings, power: float) -> Codes:
+def channel_codes(covered: Range, power: float) -> Codes:
     """Codes with a scale and an offset (the middle of the range) per channel."""
-    low, high = statistics.low(name, settings.quantile), statistics.high(name, settings.quantile)
-    half = _half_range(low, high, power)
-    return Codes(half / INT8_MAX, (low + high) / 2, statistics.mean(name))
+    low, high = covered.low, covered.high
+    return Codes(_half_range(low, high, power) / INT8_MAX, (low + high) / 2, covered.mean)
 
 
-def query_key_codes(statistics: Statistics, path: str, settings: Settings) -> tuple[Codes, Codes]:
+def query_key_codes(ranges: Ranges, path: str) -> tuple[Codes, Codes]:
     """Codes of queries (no offset) and keys (centred); the product of their scales is the same in all channels."""
-    low, high = (getattr(statistics, side)(f"{path}.query", settings.quantile) for side in ("low", "high"))
-    query = np.maximum(np.maximum(-low, high), TINY)
-    low, high = (getattr(statistics, side)(f"{path}.key", settings.quantile) for side in ("low", "high"))
-    offset = statistics.key_offset[path]
-    key = np.maximum(np.maximum(high - offset, offset - low), TINY)
+    queries, keys = ranges[f"{path}.query"], ranges[f"{path}.key"]
+    query = np.maximum(np.maximum(-queries.low, queries.high), TINY)
+    offset = ranges.key_offset[path]
+    key = np.maximum(np.maximum(keys.high - offset, offset - keys.low), TINY)
     # the channel with the largest product fills both ranges; the slack of the others is shared evenly
     slack = np.sqrt((query * key).max() / (query * key))
-    zero = np.zeros_like(query)
-    return (Codes(query * slack / INT8_MAX, zero, statistics.mean(f"{path}.query")),
-            Codes(key * slack / INT8_MAX, offset, statistics.mean(f"{path}.key")))
+    return (Codes(query * slack / INT8_MAX, np.zeros_like(query), queries.mean),
+            Codes(key * slack / INT8_MAX, offset, keys.mean))
 
 
-def context_codes(statistics: Statistics, path: str, value: Codes, settings: Settings) -> tuple[Codes, float]:
+def context_codes(covered: Range, value: Codes) -> tuple[Codes, float]:
     """Codes of the context, and their scale relative to the values' (the same for all channels)."""
-    name = f"{path}.context"
-    low, high = statistics.low(name, settings.quantile), statistics.high(name, settings.quantile)
-    reach = np.maximum(high - value.offset, value.offset - low) / value.scale
+    reach = np.maximum(covered.high - value.offset, value.offset - covered.low) / value.scale
     ratio = max(float(reach.max()), 1.0) / INT8_MAX
-    return Codes(value.scale * ratio, value.offset, statistics.mean(name)), ratio
+    return Codes(value.scale * ratio, value.offset, covered.mean), ratio
 
 
-def score_scale(statistics: Statistics, path: str, settings: Settings) -> float:
+def score_scale(covered: Range) -> float:
     """Scale of the scores: the largest row maximum is in range; small scores may saturate, their exponential is 0."""
-    return max(float(statistics.high(f"{path}.score", settings.score_quantile).max()), TINY) / INT8_MAX
+    return max(float(covered.high.max()), TINY) / INT8_MAX
 
 
-def pre_activation_codes(statistics: Statistics, path: str, settings: Settings) -> Codes:
+def pre_activation_codes(covered: Range) -> Codes:
     """One-channel int8 codes before GELU."""
-    name = f"{path}.pre"
-    high = max(float(statistics.high(name, settings.hidden_quantile).max()), 0.5)
-    low = min(max(float(statistics.low(name, settings.hidden_quantile).min()), GELU_FLAT), -0.5)
-    return Codes(np.array([(high - low) / (2 * INT8_MAX)]), np.array([(high + low) / 2]), statistics.mean(name))
+    high = max(float(covered.high.max()), 0.5)
+    low = min(max(float(covered.low.min()), GELU_FLAT), -0.5)
+    return Codes(np.array([(high - low) / (2 * INT8_MAX)]), np.array([(high + low) / 2]), covered.mean)
 
 
-def hidden_codes(statistics: Statistics, path: str, settings: Settings) -> Codes:
+def hidden_codes(covered: Range) -> Codes:
     """One-channel uint8 codes after GELU; zero has a code of its own."""
-    name = f"{path}.hidden"
-    high = max(float(statistics.high(name, settings.hidden_quantile).max()), 0.1)
-    low = min(float(statistics.low(name).min()), 0.0)
+    high = max(float(covered.high.max()), 0.1)
+    low = min(float(covered.low.min()), 0.0)
     scale = (high - low) / 255
-    return Codes(np.array([scale]), np.array([round(low / scale) * scale]), statistics.mean(name))
+    return Codes(np.array([scale]), np.array([round(low / scale) * scale]), covered.mean)
 
 
 def common_scale(largest: float, settings: Settings) -> float:

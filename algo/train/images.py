@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
 
-from algo.data import IMAGE_SUFFIXES, load_pack
-from flows.contracts.errors import ConfigError, ImageError
-from flows.contracts.preprocess import load_image
+from flows.contracts.errors import ConfigError
+from flows.contracts.images import load_folder, load_pack
 
 
 @runtime_checkable
 class ImageSet(Protocol):
     """What a data set has to offer; a class of the user's own needs just this.
+
+    One that has ``resize = True`` as well holds images with a margin: the centre of 90 % is looked at when they are
+    scored, as timm does. Otherwise the whole image is.
 
     Attributes
     ----------
@@ -43,41 +44,6 @@ class ImageSet(Protocol):
     def image(self, index: int) -> Image.Image:
         """Image ``index`` as RGB, of any size."""
         ...
-
-
-@dataclass(frozen=True, eq=False)
-class Folder:
-    """Images in one folder per class; classes are in alphabetical order."""
-
-    paths: tuple[Path, ...]
-    label: np.ndarray
-    names: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def image(self, index: int) -> Image.Image:
-        """Read image ``index`` as RGB."""
-        return load_image(self.paths[index])
-
-
-def load_folder(folder: Path) -> Folder:
-    """A folder of class folders.
-
-    Raises
-    ------
-    ImageError
-        When there is no image in it.
-    """
-    classes = sorted(path for path in folder.iterdir() if path.is_dir())
-    paths, labels = [], []
-    for index, path in enumerate(classes):
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
-        paths += files
-        labels += [index] * len(files)
-    if not paths:
-        raise ImageError(f"no images in {folder}; it needs a folder per class, with files such as *.jpg in it")
-    return Folder(tuple(paths), np.array(labels, dtype=np.int64), tuple(path.name for path in classes))
 
 
 def load_images(source: str) -> ImageSet:

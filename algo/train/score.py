@@ -30,10 +30,10 @@ def top1(
 ) -> float:
     """Share of the first ``limit`` images (all by default) whose best class is their label."""
     count = min(len(source), limit or len(source))
-    right = 0
+    right, resize = 0, getattr(source, "resize", False)
     for start in range(0, count, BATCH):
         indices = range(start, min(start + BATCH, count))
-        pixels = np.stack([crop(source.image(index), size, resize=False) for index in indices])
+        pixels = np.stack([crop(source.image(index), size, resize=resize) for index in indices])
         answer = student(normalise(pixels, mean, std), drops)
         right += int((answer.logits.argmax(1).numpy() == np.asarray(source.label)[list(indices)]).sum())
         if progress:

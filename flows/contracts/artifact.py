@@ -18,9 +18,10 @@ import safetensors.numpy
 
 from flows.contracts.errors import ArtifactError
 from flows.contracts.files import replacing
-from flows.contracts.hardware import BLOCK
+from flows.contracts.hardware import BLOCK, ceil_div
 
 FORMAT_VERSION = 1
+LAYER_KINDS = ("embed", "qkv", "proj", "fc1", "fc2", "head")
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +102,8 @@ class SparseVit:
     input_scale : real value of one patch code
     residual_init : int16, ``(tokens, width)``
     scales : real value of one code of other tensors, for reports
+    weight_bits : by kind of layer (``embed``, ``qkv``, ``proj``, ``fc1``, ``fc2``, ``head``), how many bits its weight
+        codes need, where that is not 8
     """
 
     model: str
@@ -118,6 +121,7 @@ class SparseVit:
     norm: Norm
     head: Linear
     scales: dict[str, float] = field(default_factory=dict)
+    weight_bits: dict[str, int] = field(default_factory=dict)
 
     @property
     def tokens(self) -> int:
@@ -128,6 +132,17 @@ class SparseVit:
     def width(self) -> int:
         """Embedding width D."""
         return int(self.residual_init.shape[1])
+
+    def layers_of(self, kind: str) -> list[Linear]:
+        """All linear layers of a kind, one of :data:`LAYER_KINDS`."""
+        return [getattr(self, kind)] if kind in ("embed", "head") else [getattr(block, kind) for block in self.blocks]
+
+    @property
+    def packed_weight_bytes(self) -> int:
+        """Bytes of the weights of all kept blocks when every code takes just the bits it needs."""
+        bits = sum(self.weight_bits.get(kind, 8) * int(layer.mask.sum()) * BLOCK * BLOCK
+                   for kind in LAYER_KINDS for layer in self.layers_of(kind))
+        return ceil_div(bits, 8)
 
     @property
     def synthetic(self) -> bool:
@@ -202,6 +217,17 @@ def validate(artifact: SparseVit) -> None:
         _check_block(f"block {index}", block, width)
     _check_norm("norm", artifact.norm, width)
     _check_linear("head", artifact.head, (artifact.head.weight.shape[0], width))
+    _check_weight_bits(artifact)
+
+
+def _check_weight_bits(artifact: SparseVit) -> None:
+    for kind, bits in artifact.weight_bits.items():
+        if kind not in LAYER_KINDS or not 2 <= bits <= 8:
+            raise ArtifactError(f"weight_bits has {bits} bits for {kind!r}; kinds are {', '.join(LAYER_KINDS)}, "
+                                "2 to 8 bits")
+        for layer in artifact.layers_of(kind):
+            if np.abs(layer.weight).max() >= 1 << (bits - 1):
+                raise ArtifactError(f"a weight code of {kind} does not fit {bits} bits")
 
 
 def _check_block(name: str, block: Block, width: int) -> None:
@@ -279,7 +305,10 @@ def _flatten(value: Any) -> tuple[dict[str, np.ndarray], str]:
             return [walk(part, f"{path}.{index}") for index, part in enumerate(item)]
         return item
 
-    meta = json.dumps(walk(value, ""), sort_keys=True, separators=(",", ":"))
+    content = walk(value, "")
+    if not content["weight_bits"]:
+        del content["weight_bits"]  # files without it, from before there was a choice, keep their hash
+    meta = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return tensors, meta
 
 

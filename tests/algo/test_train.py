@@ -237,5 +237,5 @@ def test_a_folder_of_classes(tmp_path: Path) -> None:
     trained = train(recipe(epochs=2, data={"train": folder, "test": folder}, augment=augment), tmp_path / "out")
     assert trained is not None and read_facts(trained.weights)["class_names"] == sorted(source.names)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ImageError, match="needs a folder per class"):
+    with pytest.raises(ImageError, match="it needs one folder per class"):
         train(recipe(data={"train": str(tmp_path / "empty"), "test": folder}), tmp_path / "out2")
