@@ -24,7 +24,8 @@ def draw(record: Record, path: Path) -> None:
     seen = [line["images_seen"] for line in record.lines]
     for name in LOSSES:
         if record.lines and name in record.lines[0]:
-            loss.plot(seen, [line[name] for line in record.lines], label=name.replace("_", " "), linewidth=1)
+            values = [line.get(name, float("nan")) for line in record.lines]
+            loss.plot(seen, values, label=name.replace("_", " "), linewidth=1)
     loss.set(ylabel="loss", yscale="log")
     accuracy.plot(seen, [100 * line["train_top1"] for line in record.lines], linewidth=1, label="training batches")
     accuracy.plot([row["images_seen"] for row in record.evaluations],

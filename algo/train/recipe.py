@@ -171,6 +171,26 @@ class Tokens(_Part):
     end: float = Field(default=0.4, ge=0, le=1)
 
 
+class Quantize(_Part):
+    """Quantization-aware training of the last part of a run.
+
+    Attributes
+    ----------
+    start : share of the steps after which the forward pass is that of the integer network; masks are frozen and tokens
+        dropped as in the end by then
+    lr : highest learning rate from there on, as a share of the recipe's
+    images : number of training images that activation ranges are measured on
+    calibrate : how, see :func:`algo.quant.estimators.estimator_names`
+    weight_bits : 4 to 8, of the layers of the encoder, or by kind of layer
+    """
+
+    start: float = Field(default=0.9, ge=0, le=1)
+    lr: float = Field(default=1.0, gt=0)
+    images: int = Field(default=256, ge=1)
+    calibrate: str = "minmax"
+    weight_bits: int | dict[str, int] = 8
+
+
 class Recipe(_Part):
     """A training run.
 
@@ -180,7 +200,7 @@ class Recipe(_Part):
     weights : initial weights with timm names; absent: timm's pretrained ones. Another image size or number of classes
         is adapted: positions are interpolated, the head starts anew
     image_size : pixels; absent: of the model
-    data, augment, optimizer, teacher, prune, tokens : see there; an absent part is not done
+    data, augment, optimizer, teacher, prune, tokens, quantize : see there; an absent part is not done
     epochs : passes over the training set; may be a fraction
     batch : images per step, over all processes
     label_smoothing : of the cross entropy
@@ -201,6 +221,7 @@ class Recipe(_Part):
     teacher: Teacher | None = None
     prune: Prune | None = None
     tokens: Tokens | None = None
+    quantize: Quantize | None = None
     epochs: float = Field(default=10, gt=0)
     batch: int = Field(default=128, ge=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -210,6 +231,16 @@ class Recipe(_Part):
     evaluate_images: int = Field(default=2000, ge=1)
     checkpoint: int = Field(default=100, ge=1)
     threads: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _quantized_last(self) -> Recipe:
+        if self.quantize is None:
+            return self
+        if self.prune is not None and self.prune.method != "fixed" and self.quantize.start < self.prune.freeze:
+            raise ValueError("quantize.start must not be before prune.freeze")
+        if self.tokens is not None and self.quantize.start < self.tokens.end:
+            raise ValueError("quantize.start must not be before tokens.end")
+        return self
 
 
 def load_recipe(path: Path, changes: dict[str, Any] | None = None) -> Recipe:

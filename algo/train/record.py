@@ -47,7 +47,7 @@ class Record:
         self._open.append(values)
         self.steps = step + 1
         if self.steps % EVERY == 0:
-            means = {name: sum(line[name] for line in self._open) / len(self._open) for name in values}
+            means = {name: _mean([line[name] for line in self._open if name in line]) for name in values}
             self.lines.append({"step": self.steps, "images_seen": self.steps * batch, **means})
             self._open = []
 
@@ -74,3 +74,7 @@ class Record:
             from algo.train.curves import draw
 
             draw(self, out / "curves.png")
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from algo.prune.masking import Masks
 from algo.prune.plan import Pruned
+from algo.quant.ranges import Ranges, ranges_of_state
 from algo.timm_compat import resolve_data_config
 from algo.tokens.train import TokenRule, keep_above, scheduled_rules
 from algo.train.batches import Batch, Loader
@@ -24,6 +25,7 @@ from algo.train.checkpoint import NAME, load_checkpoint, save_checkpoint
 from algo.train.images import ImageSet, load_images
 from algo.train.loss import distillation, feature_distance
 from algo.train.processes import Processes
+from algo.train.quantized import fake_quantized, final_drops, measured_ranges, settings_of
 from algo.train.recipe import Recipe
 from algo.train.record import Record
 from algo.train.schedule import kept_blocks, kept_token_share, learning_rate
@@ -113,6 +115,7 @@ class _Run:
         self.optimizer = optimizer_for(self.student, recipe.optimizer, recipe.prune)
         self.share_of = share_of
         self.target = self._target()
+        self.ranges: Ranges | None = None
 
     def _teacher(self, classes: int, dtype: torch.dtype) -> Student | None:
         settings = self.recipe.teacher
@@ -143,6 +146,8 @@ class _Run:
             self.target = before["target"]
             if self.student.masks is not None:
                 self.student.masks.refresh()
+            self.ranges = ranges_of_state(before["ranges"])
+            self._quantize()
         first = record.steps
         module = self.processes.wrapped(self.student)
         moment, moment_images = time.monotonic(), 0
@@ -163,11 +168,17 @@ class _Run:
         share = step / self.steps
         recipe, student = self.recipe, self.student
         factor = learning_rate((step + 1) / self.steps, recipe.optimizer.warmup, recipe.optimizer.final)
+        if recipe.quantize is not None and share >= recipe.quantize.start:
+            factor *= recipe.quantize.lr
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
         self._masks(share)
         drops = self._drops(share)
-        wanted = self.teacher is not None and recipe.teacher is not None and recipe.teacher.features > 0
+        if recipe.quantize is not None and share >= recipe.quantize.start and not student.quantized:
+            self.ranges = measured_ranges(student.model, student.masks, self.loader, recipe.quantize,
+                                          final_drops(student.model, recipe.tokens))
+            self._quantize()
+        wanted = recipe.teacher is not None and recipe.teacher.features > 0 and not student.quantized
         answer = module(batch.images, drops, features=wanted)
         loss, parts = self._loss(answer, batch)
         if student.masks is not None and recipe.prune is not None and recipe.prune.regulariser:
@@ -189,11 +200,11 @@ class _Run:
             return labels, parts
         settings = recipe.teacher
         with torch.no_grad():
-            taught = self.teacher(batch.images, {}, features=settings.features > 0)
+            taught = self.teacher(batch.images, {}, features=bool(answer.features))
         answers = distillation(answer.logits, taught.logits, settings.temperature)
         loss = (1 - settings.alpha) * labels + settings.alpha * answers
         parts["distillation"] = answers.item()
-        if settings.features:
+        if answer.features:
             distance = feature_distance(answer.features, taught.features)
             loss = loss + settings.features * distance
             parts["features"] = distance.item()
@@ -212,6 +223,14 @@ class _Run:
             self.target = self.share_of(prune.budget, masks)  # the masks as they are now have to meet the budget
         masks.keep = self.target
         masks.freeze()
+
+    def _quantize(self) -> None:
+        """Let the student compute integers, if ranges have been measured."""
+        if self.ranges is None or self.recipe.quantize is None:
+            return
+        model, masks = self.student.model, self.student.masks
+        self.student.quantize(fake_quantized(model, masks, self.ranges, self.loader, self.recipe.quantize,
+                                             final_drops(model, self.recipe.tokens)))
 
     def _token_share(self, share: float) -> float:
         tokens = self.recipe.tokens
@@ -249,7 +268,7 @@ class _Run:
             return
         save_checkpoint(self.out, described, {
             "student": self.student.state_dict(), "optimizer": self.optimizer.state_dict(), "target": self.target,
-            "record": record.state()})
+            "ranges": self.ranges.state() if self.ranges is not None else {}, "record": record.state()})
         record.write(self.out)
 
     def _finish(self, record: Record) -> Trained | None:
@@ -260,8 +279,12 @@ class _Run:
         state = pruned.state if pruned is not None else self.student.model.state_dict()
         facts = {"origin": f"trained from {self.origin}", "class_names": self.names, "mean": list(self.mean),
                  "std": list(self.std), "top1": record.evaluations[-1]["top1"], **self._token_facts()}
+        ranges = self.ranges
+        if ranges is not None and self.recipe.quantize is not None:
+            facts["settings"] = asdict(settings_of(self.recipe.quantize))
+            ranges = ranges.keep_neurons(pruned.plan.neurons) if pruned is not None else ranges
         path = self.out / WEIGHTS
-        save_weights(state, path, facts)
+        save_weights(state, path, facts, ranges)
         record.write(self.out, curves=True)
         return Trained(path, record, pruned)
 

@@ -14,6 +14,7 @@ from algo.prune.importance import channel_order, measure_power
 from algo.prune.learned import Learned
 from algo.prune.masking import Fixed, Masks
 from algo.prune.order import reorder
+from algo.quant.fake import FakeQuantVit
 from algo.tokens.train import TokenRule
 from algo.train.network import forward, plain_weight
 from algo.train.recipe import Optimizer, Prune
@@ -40,10 +41,24 @@ class Student(nn.Module):
     def __init__(self, model: Any, masks: Masks | None, dtype: torch.dtype) -> None:
         super().__init__()
         self.model, self.masks, self.dtype = model, masks, dtype
+        # not a submodule: its parameters are those of the network
+        self._integers: list[FakeQuantVit] = []
+
+    def quantize(self, network: FakeQuantVit) -> None:
+        """From now on the forward pass is that of the integer network."""
+        self._integers = [network]
+
+    @property
+    def quantized(self) -> bool:
+        """Whether the forward pass is that of the integer network."""
+        return bool(self._integers)
 
     def forward(self, images: Tensor, drops: Mapping[int, TokenRule], *, features: bool = False) -> Answer:
-        """One batch; see :func:`algo.train.network.forward`."""
+        """One batch; see :func:`algo.train.network.forward`. The integer network has token rules of its own."""
         seen: list[Tensor] = []
+        if self._integers:
+            with torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32):
+                return Answer(self._integers[0](images), seen)
         weight_of = self.masks.weight_of if self.masks else plain_weight
         bias_of = self.masks.bias_of if self.masks else plain_weight
         logits = forward(self.model, images, drops=drops, weight_of=weight_of, bias_of=bias_of, dtype=self.dtype,

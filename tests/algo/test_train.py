@@ -239,3 +239,38 @@ def test_a_folder_of_classes(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImageError, match="it needs one folder per class"):
         train(recipe(data={"train": str(tmp_path / "empty"), "test": folder}), tmp_path / "out2")
+
+
+@pytest.mark.parametrize(("bits", "tokens"), [(8, {"keep": 0.7, "layers": [1], "end": 0.1}), (4, None),
+                                              (8, {"threshold": 0.05, "layers": [1], "end": 0.1})])
+def test_integers_that_were_trained_are_the_integers_of_the_golden_model(tmp_path: Path, bits: int,
+                                                                         tokens: dict | None) -> None:
+    """Train a pruned network on its integers, stopped once; export it: the golden model has the same top-1."""
+    from flows.contracts.preprocess import patch_codes
+    from sim.golden.network import Golden
+
+    options = {"prune": PRUNED["prune"], "tokens": tokens, "checkpoint": 6, "batch": 32,
+               "quantize": {"start": 0.7, "images": 64, "weight_bits": bits}}
+
+    def stop(stage: str, share: float) -> None:
+        if stage == "train" and share > 0.8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe(epochs=3, **options), tmp_path, progress=stop)
+    trained = train(recipe(epochs=3, **options), tmp_path)
+    assert trained is not None
+    facts = read_facts(trained.weights)
+    assert facts["settings"]["weight_bits"] == bits
+    artifact = export("vit_micro", weights=trained.weights)
+    assert artifact.blocks[0].fc1.weight.shape[0] == 128 and not artifact.blocks[0].qkv.mask.all()
+    assert np.abs(artifact.blocks[0].fc1.weight).max() == (1 << (bits - 1)) - 1
+    source, golden = Stripes("1"), Golden(artifact)
+    codes = np.stack([patch_codes(source.image(index), artifact, resize=False) for index in range(IMAGES)])
+    top1 = float((golden.classify(codes).argmax(1) == source.label).mean())
+    assert top1 == trained.record.evaluations[-1]["top1"] > 0.15
+
+
+def test_quantization_comes_last() -> None:
+    with pytest.raises(ValueError, match=r"quantize\.start must not be before prune\.freeze"):
+        recipe(**PRUNED, quantize={"start": 0.5})

@@ -15,6 +15,7 @@ from algo.macs import count_work
 from algo.prune.methods import Family
 from algo.weights import load_weights, read_facts
 from flows import cli, prune_table
+from flows.cli_base import EXIT_ERROR
 from flows.wilson import wilson
 
 
@@ -100,14 +101,14 @@ def test_summary_and_method_options(tmp_path: Path) -> None:
 def test_bad_input_is_one_line(arguments: list, message: str, tmp_path: Path) -> None:
     out = tmp_path / "out.safetensors"
     result = invoke("prune", "--model", "vit_micro", "--method", "magnitude", "--out", out, "--json", *arguments)
-    assert result.exit_code == cli.EXIT_ERROR
+    assert result.exit_code == EXIT_ERROR
     assert message in result.stderr and result.stderr.count("\n") == 1
     assert not out.exists()
 
 
 def test_out_has_to_be_safetensors(tmp_path: Path) -> None:
     result = invoke("prune", "--keep", 0.5, "--out", tmp_path / "out.pth")
-    assert result.exit_code == cli.EXIT_ERROR and "must end in .safetensors" in result.stderr
+    assert result.exit_code == EXIT_ERROR and "must end in .safetensors" in result.stderr
 
 
 def table(pack: Path, out: Path, *arguments: object) -> Result:
@@ -164,7 +165,7 @@ def test_table_names_what_it_skips(pack: Path, tmp_path: Path, monkeypatch: pyte
     assert "Not measured: learned (needs training)." in out.with_suffix(".md").read_text()
     refused = invoke("prune", "--model", "vit_micro", "--method", "learned", "--keep", 0.5, "--out",
                      tmp_path / "a.safetensors")
-    assert refused.exit_code == cli.EXIT_ERROR and "use 'sievit train'" in refused.stderr
+    assert refused.exit_code == EXIT_ERROR and "use 'sievit train'" in refused.stderr
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
@@ -175,7 +176,7 @@ def test_table_names_what_it_skips(pack: Path, tmp_path: Path, monkeypatch: pyte
 ])
 def test_table_refuses(arguments: list, message: str, pack: Path, tmp_path: Path) -> None:
     result = table(pack, tmp_path / "table.json", "--json", *arguments)
-    assert result.exit_code == cli.EXIT_ERROR
+    assert result.exit_code == EXIT_ERROR
     assert message in result.stderr
 
 
