@@ -28,11 +28,21 @@ GREY = 128
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Images float ``(B, 3, size, size)``, normalised; labels int64 ``(B,)``; uint8 pixels ``(B, size, size, 3)``."""
+    """One step's images.
+
+    Attributes
+    ----------
+    images : float ``(B, 3, size, size)``, normalised
+    pixels : the same, uint8 ``(B, size, size, 3)``
+    labels : int64 ``(B,)``
+    others, share : labels of the images that were blended in, and how much of each image is its own, float ``(B,)``
+    """
 
     images: Tensor
-    labels: Tensor
     pixels: np.ndarray
+    labels: Tensor
+    others: Tensor
+    share: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,16 +89,28 @@ class Loader:
 
     def at(self, step: int) -> Batch:
         """The batch of one step, or this process's part of it."""
-        positions = np.arange(step * self.batch, (step + 1) * self.batch)
-        # a draw for every image of the whole batch, so that the split over processes changes nothing
-        draws = np.random.default_rng([self.seed, 1, step]).random((self.batch, 8))
-        chosen = slice(self.rank, None, self.world)
-        indices = [self._order(int(p) // self.images)[int(p) % self.images] for p in positions[chosen]]
+        # draws for every image of the whole batch, so that the split over processes changes nothing
+        generator = np.random.default_rng([self.seed, 1, step])
+        draws, chosen = generator.random((self.batch, 16)), slice(self.rank, None, self.world)
+        alpha = self.augment.mixup
+        shares = generator.beta(alpha, alpha, self.batch) if alpha else np.ones(self.batch)
+        positions = np.arange(step * self.batch, (step + 1) * self.batch)[chosen]
+        share = shares[chosen].astype(np.float32)
+        pixels, labels = self._images(positions, draws[chosen, :8])
+        others = labels
+        if alpha:
+            # partners are half an epoch away, and never the image itself
+            partners, others = self._images(positions + max(1, self.images // 2), draws[chosen, 8:])
+            weight = share[:, None, None, None]
+            pixels = np.rint(pixels * weight + partners * (1 - weight)).astype(np.uint8)
+        return Batch(normalise(pixels, self.mean, self.std), pixels, labels, others, torch.from_numpy(share))
+
+    def _images(self, positions: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, Tensor]:
+        """The images at some positions of the endless sequence of shuffled epochs."""
+        indices = [self._order(int(p) // self.images)[int(p) % self.images] for p in positions]
         parts = [augmented(self.source.image(index), self.size, self.augment, draw)
-                 for index, draw in zip(indices, draws[chosen], strict=True)]
-        pixels = np.stack(parts)
-        labels = torch.from_numpy(np.asarray(self.source.label)[indices].astype(np.int64))
-        return Batch(normalise(pixels, self.mean, self.std), labels, pixels)
+                 for index, draw in zip(indices, draws, strict=True)]
+        return np.stack(parts), torch.from_numpy(np.asarray(self.source.label)[indices].astype(np.int64))
 
     def _order(self, epoch: int) -> list[int]:
         return _permutation(self.seed, epoch, self.images)

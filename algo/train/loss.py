@@ -8,6 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from algo.train.batches import Batch
+
+
+def blended_cross_entropy(logits: Tensor, batch: Batch, smoothing: float) -> Tensor:
+    """Cross entropy with the labels of a batch, for blended images with both labels in proportion."""
+    own, other = (functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
+                  for labels in (batch.labels, batch.others))
+    return (batch.share * own + (1 - batch.share) * other).mean()
+
 
 def distillation(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """Kullback-Leibler divergence of the softened answers, times the squared temperature (Hinton et al. 2015)."""

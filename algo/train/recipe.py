@@ -42,6 +42,8 @@ class Augment(_Part):
         ``scale`` of the area with an aspect of 3:4 to 4:3 (Szegedy et al. 2015), ``none`` takes the centre
     flip : probability of a mirror image
     erase : probability that a rectangle of up to a third of the area becomes grey (Zhong et al. 2020)
+    mixup : each image is blended with another one, with a share drawn from Beta(mixup, mixup) (Zhang et al. 2018); 0
+        for none. With a teacher this makes any number of new questions of few images (Beyer et al. 2022)
     """
 
     crop: Literal["pad", "resized", "none"] = "pad"
@@ -49,6 +51,7 @@ class Augment(_Part):
     scale: tuple[float, float] = (0.35, 1.0)
     flip: float = Field(default=0.5, ge=0, le=1)
     erase: float = Field(default=0.0, ge=0, le=1)
+    mixup: float = Field(default=0.0, ge=0)
 
 
 class Optimizer(_Part):

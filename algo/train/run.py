@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from algo.prune.masking import Masks
 from algo.prune.plan import Pruned
@@ -23,7 +22,7 @@ from algo.tokens.train import TokenRule, keep_above, scheduled_rules
 from algo.train.batches import Batch, Loader
 from algo.train.checkpoint import NAME, load_checkpoint, save_checkpoint
 from algo.train.images import ImageSet, load_images
-from algo.train.loss import distillation, feature_distance
+from algo.train.loss import blended_cross_entropy, distillation, feature_distance
 from algo.train.processes import Processes
 from algo.train.quantized import fake_quantized, final_drops, measured_ranges, settings_of
 from algo.train.recipe import Recipe
@@ -193,7 +192,7 @@ class _Run:
 
     def _loss(self, answer: Any, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         recipe = self.recipe
-        labels = functional.cross_entropy(answer.logits, batch.labels, label_smoothing=recipe.label_smoothing)
+        labels = blended_cross_entropy(answer.logits, batch, recipe.label_smoothing)
         right = (answer.logits.argmax(1) == batch.labels).float().mean().item()
         parts = {"cross_entropy": labels.item(), "train_top1": right}
         if self.teacher is None or recipe.teacher is None:

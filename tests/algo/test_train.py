@@ -17,7 +17,9 @@ from safetensors.torch import load_file
 from algo.export import export, prepare
 from algo.prune.plan import zero_block_masks
 from algo.synthetic import synthetic_state
-from algo.train.recipe import Recipe, load_recipe
+from algo.train.batches import Loader
+from algo.train.loss import blended_cross_entropy
+from algo.train.recipe import Augment, Recipe, load_recipe
 from algo.train.run import train
 from algo.weights import read_facts
 from flows.contracts.errors import ConfigError, ImageError
@@ -224,6 +226,33 @@ def test_wrong_data(tmp_path: Path, source: str, error: type[Exception], message
     with pytest.raises(error, match=message):
         train(recipe(data={"train": source, "test": source}), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_batches_depend_on_seed_and_step_alone() -> None:
+    options = {"source": Stripes("0"), "size": 32, "batch": 8, "augment": Augment(mixup=0.5, erase=0.5),
+               "mean": (0.5,) * 3, "std": (0.5,) * 3, "seed": 3}
+    whole = Loader(**options)
+    batches = list(whole.run(2, 5))
+    for step, batch in enumerate(batches, 2):
+        again = whole.at(step)
+        assert torch.equal(batch.images, again.images) and torch.equal(batch.others, again.others)
+        halves = [Loader(**options, rank=rank, world=2).at(step) for rank in range(2)]
+        assert torch.equal(torch.stack([half.images for half in halves], 1).flatten(0, 1), batch.images)
+        assert torch.equal(torch.stack([half.share for half in halves], 1).flatten(), batch.share)
+    assert not torch.equal(batches[0].labels, batches[1].labels)
+    epoch = torch.cat([whole.at(step).labels for step in range(IMAGES // 8)])
+    assert torch.equal(epoch.bincount(), torch.from_numpy(np.bincount(Stripes("0").label)))
+
+
+def test_blended_images_have_both_labels() -> None:
+    batch = Loader(Stripes("0"), 32, 16, Augment(crop="none", flip=0, mixup=1.0), (0.5,) * 3, (0.5,) * 3, 0).at(0)
+    assert 0 < float(batch.share.min()) < float(batch.share.max()) < 1 and not torch.equal(batch.labels, batch.others)
+    logits = torch.randn(16, 10, generator=torch.Generator().manual_seed(0))
+    target = torch.zeros(16, 10)
+    target[range(16), batch.labels] += batch.share
+    target[range(16), batch.others] += 1 - batch.share
+    expected = torch.nn.functional.cross_entropy(logits, target)
+    assert torch.allclose(blended_cross_entropy(logits, batch, 0.0), expected, atol=1e-5)
 
 
 def test_a_folder_of_classes(tmp_path: Path) -> None:
