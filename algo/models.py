@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from algo.registry import Registry
 from algo.timm_compat import timm
 from flows.contracts.errors import ConfigError
 from flows.contracts.hardware import BLOCK
@@ -36,20 +37,18 @@ class ModelSpec:
     pretrained: bool = True
 
 
-_MODELS: dict[str, Callable[[], ModelSpec]] = {}
+_MODELS: Registry[Callable[[], ModelSpec]] = Registry("model")
 
 
 def register_model(function: Callable[[], ModelSpec]) -> Callable[[], ModelSpec]:
     """Decorator: make the network of ``function`` known under the function's name."""
-    if function.__name__ in _MODELS:
-        raise ValueError(f"model {function.__name__} is registered twice")
-    _MODELS[function.__name__] = function
+    _MODELS.add(function.__name__, function)
     return function
 
 
 def model_names() -> list[str]:
     """Registered names, sorted."""
-    return sorted(_MODELS)
+    return _MODELS.names()
 
 
 def model_spec(name: str) -> ModelSpec:

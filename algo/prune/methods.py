@@ -15,8 +15,8 @@ import numpy as np
 from torch import Tensor
 
 from algo.prune.plan import Pruned
+from algo.registry import Registry
 from flows.contracts.artifact import TokenDrop
-from flows.contracts.errors import ConfigError
 
 Progress = Callable[[str, float], None]
 
@@ -94,7 +94,7 @@ class MethodSpec:
 
 NEEDS = ("nothing", "images", "labels", "training")
 
-_METHODS: dict[str, MethodSpec] = {}
+_METHODS: Registry[MethodSpec] = Registry("pruning method")
 
 
 def register_method(name: str, needs: str, architectures: tuple[str, ...] = ("vit",)) -> Callable[[M], M]:
@@ -103,10 +103,8 @@ def register_method(name: str, needs: str, architectures: tuple[str, ...] = ("vi
         raise ValueError(f"method {name} needs {needs!r}, which is none of {NEEDS}")
 
     def register(function: M) -> M:
-        if name in _METHODS:
-            raise ValueError(f"pruning method {name!r} is registered twice")
         summary = (function.__doc__ or "").strip().split("\n")[0]
-        _METHODS[name] = MethodSpec(name, function, needs, architectures, summary)
+        _METHODS.add(name, MethodSpec(name, function, needs, architectures, summary))
         return function
 
     return register
@@ -114,7 +112,7 @@ def register_method(name: str, needs: str, architectures: tuple[str, ...] = ("vi
 
 def method_names() -> list[str]:
     """Registered names, sorted."""
-    return sorted(_METHODS)
+    return _METHODS.names()
 
 
 def method_spec(name: str) -> MethodSpec:
@@ -125,6 +123,4 @@ def method_spec(name: str) -> MethodSpec:
     ConfigError
         When there is none.
     """
-    if name not in _METHODS:
-        raise ConfigError(f"unknown pruning method {name!r}; known: {', '.join(method_names())}")
-    return _METHODS[name]
+    return _METHODS.find(name)

@@ -6,21 +6,19 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from flows.contracts.errors import ConfigError
+from algo.registry import Registry
 
 BlockScores = Callable[[Tensor, tuple[int, int]], Tensor]
 """``(weight (out, in), (rows, columns) of a block) -> importance (out / rows, in / columns)``."""
 
-_SCORES: dict[str, BlockScores] = {}
+_SCORES: Registry[BlockScores] = Registry("block scores")
 
 
 def register_scores(name: str) -> Callable[[BlockScores], BlockScores]:
     """Decorator: make a score function known as ``name``."""
 
     def register(function: BlockScores) -> BlockScores:
-        if name in _SCORES:
-            raise ValueError(f"block scores {name!r} are registered twice")
-        _SCORES[name] = function
+        _SCORES.add(name, function)
         return function
 
     return register
@@ -28,7 +26,7 @@ def register_scores(name: str) -> Callable[[BlockScores], BlockScores]:
 
 def score_names() -> list[str]:
     """Registered names, sorted."""
-    return sorted(_SCORES)
+    return _SCORES.names()
 
 
 def block_scores(name: str) -> BlockScores:
@@ -39,9 +37,7 @@ def block_scores(name: str) -> BlockScores:
     ConfigError
         When there is none.
     """
-    if name not in _SCORES:
-        raise ConfigError(f"unknown block scores {name!r}; known: {', '.join(score_names())}")
-    return _SCORES[name]
+    return _SCORES.find(name)
 
 
 @register_scores("magnitude")

@@ -15,7 +15,7 @@ import numpy as np
 from algo.quant.calibrate import Statistics
 from algo.quant.ranges import Range, Ranges
 from algo.quant.settings import GELU_FLAT, Settings
-from flows.contracts.errors import ConfigError
+from algo.registry import Registry
 from flows.contracts.numerics import INT8_MAX
 
 Sides = tuple[np.ndarray, np.ndarray]
@@ -47,16 +47,14 @@ class Estimator:
     samples: bool
 
 
-_ESTIMATORS: dict[str, Estimator] = {}
+_ESTIMATORS: Registry[Estimator] = Registry("calibration method")
 
 
 def register_estimator(name: str, *, samples: bool) -> Callable[[Estimate], Estimate]:
     """Decorator: make an estimator known as ``name``."""
 
     def register(function: Estimate) -> Estimate:
-        if name in _ESTIMATORS:
-            raise ValueError(f"range estimator {name!r} is registered twice")
-        _ESTIMATORS[name] = Estimator(name, function, samples)
+        _ESTIMATORS.add(name, Estimator(name, function, samples))
         return function
 
     return register
@@ -64,7 +62,7 @@ def register_estimator(name: str, *, samples: bool) -> Callable[[Estimate], Esti
 
 def estimator_names() -> list[str]:
     """Registered names, sorted."""
-    return sorted(_ESTIMATORS)
+    return _ESTIMATORS.names()
 
 
 def estimator(name: str) -> Estimator:
@@ -75,9 +73,7 @@ def estimator(name: str) -> Estimator:
     ConfigError
         When there is none.
     """
-    if name not in _ESTIMATORS:
-        raise ConfigError(f"unknown calibration method {name!r}; known: {', '.join(estimator_names())}")
-    return _ESTIMATORS[name]
+    return _ESTIMATORS.find(name)
 
 
 def estimate_ranges(statistics: Statistics, settings: Settings) -> Ranges:

@@ -22,7 +22,7 @@ def test_a_name_cannot_be_registered_twice() -> None:
     def deit_t() -> None:
         """Another one."""
 
-    with pytest.raises(ValueError, match="deit_t is registered twice"):
+    with pytest.raises(ValueError, match="'deit_t' is registered twice"):
         register_model(deit_t)  # type: ignore[arg-type]
 
 
