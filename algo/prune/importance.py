@@ -27,7 +27,7 @@ def measure_power(model: Any, images: Tensor) -> Power:
 
     def see(name: str, value: Tensor) -> None:
         if value.dim() == 3:
-            power[name] = value.double().square().mean(dim=(0, 1))
+            power[name] = value.double().square().mean(dim=(0, 1)).cpu()
 
     training = model.training
     forward_with_drop(model.eval(), images, observe=see)
@@ -40,7 +40,7 @@ def channel_order(model: Any, power: Power) -> Order:
     order = {}
     for layer, block in enumerate(model.blocks):
         path, heads = f"blocks.{layer}", block.attn.num_heads
-        projection = block.attn.proj.weight.detach().double().square().sum(dim=0)
+        projection = block.attn.proj.weight.detach().double().cpu().square().sum(dim=0)
         order[f"{path}.pairs"] = by_importance((power[f"{path}.query"] * power[f"{path}.key"]).numpy(), heads)
         order[f"{path}.values"] = by_importance((power[f"{path}.value"] * projection).numpy(), heads)
     return order
@@ -49,7 +49,7 @@ def channel_order(model: Any, power: Power) -> Order:
 def attention_importance(model: Any, power: Power, layer: int) -> tuple[Tensor, Tensor]:
     """Importance of the blocks of qkv ``(3 D / 16, D / 16)`` and of the projection ``(D / 16, D / 16)``."""
     path, attn = f"blocks.{layer}", model.blocks[layer].attn
-    qkv, projection = (part.weight.detach().double().square() for part in (attn.qkv, attn.proj))
+    qkv, projection = (part.weight.detach().double().cpu().square() for part in (attn.qkv, attn.proj))
     other_side = torch.cat([power[f"{path}.key"], power[f"{path}.query"], projection.sum(dim=0)])
     return (_blocks(qkv * power[f"{path}.norm1"] * other_side[:, None]),
             _blocks(projection * power[f"{path}.context"]))
@@ -57,14 +57,14 @@ def attention_importance(model: Any, power: Power, layer: int) -> tuple[Tensor, 
 
 def neuron_importance(model: Any, power: Power, layer: int) -> Tensor:
     """Importance of the hidden neurons: mean square of their output times that of their weights ``(hidden,)``."""
-    weight = model.blocks[layer].mlp.fc2.weight.detach().double()
+    weight = model.blocks[layer].mlp.fc2.weight.detach().double().cpu()
     return power[f"blocks.{layer}.hidden"] * weight.square().sum(dim=0)
 
 
 def mlp_importance(model: Any, power: Power, layer: int) -> tuple[Tensor, Tensor]:
     """Importance of the blocks of fc1 ``(hidden / 16, D / 16)`` and fc2 ``(D / 16, hidden / 16)``."""
     path, mlp = f"blocks.{layer}", model.blocks[layer].mlp
-    first, second = (part.weight.detach().double().square() for part in (mlp.fc1, mlp.fc2))
+    first, second = (part.weight.detach().double().cpu().square() for part in (mlp.fc1, mlp.fc2))
     return (_blocks(first * power[f"{path}.norm2"] * second.sum(dim=0)[:, None]),
             _blocks(second * power[f"{path}.hidden"]))
 

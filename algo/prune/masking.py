@@ -101,7 +101,7 @@ class Masks(nn.Module):
             return self._frozen[0]
         masks = {}
         for name in self.names():
-            parts = self.block_scores(name).float().chunk(3 if name.endswith("qkv") else 1)
+            parts = self.block_scores(name).float().cpu().chunk(3 if name.endswith("qkv") else 1)
             share = self.shares(keep)["attn" if ".attn." in name else "mlp"]
             masks[name] = torch.cat([keep_best(part, share, self.balanced) for part in parts]).numpy()
         if self.pattern == "alternate":
@@ -118,7 +118,7 @@ class Masks(nn.Module):
             return {}
         masks = {}
         for layer in range(self.depth):
-            scores = self.neuron_scores(layer).float()
+            scores = self.neuron_scores(layer).float().cpu()
             count = max(1, round(self.shares(keep)["mlp"] * len(scores) / BLOCK)) * BLOCK
             best = scores.sort(descending=True, stable=True).indices[:count]
             masks[layer] = torch.zeros(len(scores), dtype=torch.bool).scatter_(0, best, True).numpy()
@@ -152,10 +152,11 @@ class Masks(nn.Module):
     def refresh(self) -> None:
         """Compute the masks from the scores and ``keep``."""
         blocks, neurons = self.block_masks(self.keep), self.neuron_masks(self.keep)
-        self._full = {name: _full(mask) for name, mask in blocks.items()}
-        self._rows = {name: _row_mask(mask) for name, mask in blocks.items() if name.endswith("qkv")}
+        device = self.network.pos_embed.device
+        self._full = {name: _full(mask).to(device) for name, mask in blocks.items()}
+        self._rows = {name: _row_mask(mask).to(device) for name, mask in blocks.items() if name.endswith("qkv")}
         for layer, kept in neurons.items():
-            row = torch.from_numpy(kept).float()
+            row = torch.from_numpy(kept).float().to(device)
             self._full |= {f"blocks.{layer}.mlp.fc1": row[:, None], f"blocks.{layer}.mlp.fc2": row[None]}
 
     def weight_of(self, name: str, weight: Tensor) -> Tensor:
@@ -179,7 +180,7 @@ class Masks(nn.Module):
 
     def at(self, share: float) -> Pruned:
         """The present network pruned to ``share``: masks are a :class:`algo.prune.methods.Family`."""
-        state: State = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+        state: State = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
         plan = PruningPlan(type(self).__name__.lower(), self.block_masks(share), self.neuron_masks(share))
         for name, mask in plan.blocks.items():
             if name.endswith("qkv") and f"{name}.bias" in state:

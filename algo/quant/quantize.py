@@ -182,7 +182,7 @@ def pixel_scale(mean: tuple[float, ...], std: tuple[float, ...]) -> float:
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().double().numpy()
+    return tensor.detach().double().cpu().numpy()
 
 
 def _apply(module: nn.Module, values: np.ndarray) -> np.ndarray:

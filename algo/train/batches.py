@@ -44,6 +44,12 @@ class Batch:
     others: Tensor
     share: Tensor
 
+    def to(self, device: torch.device) -> Batch:
+        """The same with its tensors on ``device``."""
+        moved = (tensor.to(device) for tensor in (self.images, self.labels, self.others, self.share))
+        images, labels, others, share = moved
+        return Batch(images, self.pixels, labels, others, share)
+
 
 @dataclass(frozen=True, eq=False)
 class Loader:

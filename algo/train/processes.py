@@ -22,13 +22,20 @@ class Processes:
         self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
     @property
+    def device(self) -> torch.device:
+        """A GPU of this process's own, or the processor."""
+        if torch.cuda.is_available():
+            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        return torch.device("cpu")
+
+    @property
     def first(self) -> bool:
         """Whether this process writes files and evaluates."""
         return self.rank == 0
 
     def __enter__(self) -> Processes:
         if self.world > 1:
-            distributed.init_process_group("gloo" if not torch.cuda.is_available() else "nccl")
+            distributed.init_process_group("gloo" if self.device.type == "cpu" else "nccl")
         return self
 
     def __exit__(self, *error: object) -> None:

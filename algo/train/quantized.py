@@ -57,7 +57,7 @@ def masked_copy(model: Any, masks: Masks | None) -> Any:
     """The network with its masks applied to its weights; nothing is removed."""
     network = copy.deepcopy(model).eval().requires_grad_(False)
     if masks is None:
-        return network
+        return network.cpu()
     for layer in range(len(network.blocks)):
         for kind in LAYERS:
             name = f"blocks.{layer}.{kind}"
@@ -65,7 +65,7 @@ def masked_copy(model: Any, masks: Masks | None) -> Any:
             module.weight.copy_(masks.weight_of(name, module.weight))
             if module.bias is not None:
                 module.bias.copy_(masks.bias_of(name, module.bias))
-    return network
+    return network.cpu()
 
 
 def fake_quantized(model: Any, masks: Masks | None, ranges: Ranges, loader: Loader, quantize: Quantize,

@@ -98,10 +98,12 @@ class _Run:
         classes = _classes(train_set, self.test_set)
         model, self.origin = starting_model(recipe.model, recipe.weights, recipe.image_size, classes, recipe.seed)
         config = resolve_data_config({}, model=model)
+        model.to(processes.device)
         self.mean, self.std, self.size = config["mean"], config["std"], model.patch_embed.img_size[0]
         self.names = [str(name) for name in train_set.names] or [str(index) for index in range(classes)]
         dtype = getattr(torch, recipe.precision)
         self.student = Student(model, masks_for(model, recipe.prune) if recipe.prune else None, dtype)
+        self.student.to(processes.device)
         self.teacher = self._teacher(classes, dtype)
         self.loader = Loader(train_set, self.size, recipe.batch, recipe.augment, self.mean, self.std, recipe.seed,
                              processes.rank, processes.world, recipe.data.limit)
@@ -109,7 +111,7 @@ class _Run:
             assert self.student.masks is not None
             # all processes look at the whole batch, so that they agree
             images = replace(self.loader, rank=0, world=1).at(0).images
-            prepare_channels(model, self.student.masks, images)
+            prepare_channels(model, self.student.masks, images.to(processes.device))
         self.steps = max(1, math.ceil(recipe.epochs * self.loader.images / recipe.batch))
         self.optimizer = optimizer_for(self.student, recipe.optimizer, recipe.prune)
         self.share_of = share_of
@@ -121,7 +123,7 @@ class _Run:
         if settings is None:
             return None
         model, _ = starting_model(self.recipe.model, settings.weights, self.size, classes, 0)
-        return Student(model.requires_grad_(False).eval(), None, dtype)
+        return Student(model.requires_grad_(False).eval(), None, dtype).to(self.processes.device)
 
     def _target(self) -> float:
         """Share of weights to keep in the end."""
@@ -151,7 +153,7 @@ class _Run:
         module = self.processes.wrapped(self.student)
         moment, moment_images = time.monotonic(), 0
         for step, batch in enumerate(self.loader.run(first, self.steps), first):
-            values = self._step(module, step, batch)
+            values = self._step(module, step, batch.to(self.processes.device))
             moment_images += self.recipe.batch
             record.step(step, self.recipe.batch, values)
             if self._evaluates(step):
@@ -180,7 +182,8 @@ class _Run:
         wanted = recipe.teacher is not None and recipe.teacher.features > 0 and not student.quantized
         answer = module(batch.images, drops, features=wanted)
         loss, parts = self._loss(answer, batch)
-        if student.masks is not None and recipe.prune is not None and recipe.prune.regulariser:
+        if student.masks is not None and not student.masks.frozen and recipe.prune is not None and \
+                recipe.prune.regulariser:
             loss = loss + recipe.prune.regulariser * student.masks.penalty()
         loss.backward()
         if recipe.optimizer.clip:
@@ -275,7 +278,7 @@ class _Run:
             return None
         masks = self.student.masks
         pruned = masks.at(self.target) if masks is not None else None
-        state = pruned.state if pruned is not None else self.student.model.state_dict()
+        state = pruned.state if pruned is not None else self.student.model.cpu().state_dict()
         facts = {"origin": f"trained from {self.origin}", "class_names": self.names, "mean": list(self.mean),
                  "std": list(self.std), "top1": record.evaluations[-1]["top1"], **self._token_facts()}
         ranges = self.ranges

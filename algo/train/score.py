@@ -34,8 +34,9 @@ def top1(
     for start in range(0, count, BATCH):
         indices = range(start, min(start + BATCH, count))
         pixels = np.stack([crop(source.image(index), size, resize=resize) for index in indices])
-        answer = student(normalise(pixels, mean, std), drops)
-        right += int((answer.logits.argmax(1).numpy() == np.asarray(source.label)[list(indices)]).sum())
+        images = normalise(pixels, mean, std).to(next(student.parameters()).device)
+        answer = student(images, drops)
+        right += int((answer.logits.argmax(1).cpu().numpy() == np.asarray(source.label)[list(indices)]).sum())
         if progress:
             progress(indices[-1] / count)
     return right / count
