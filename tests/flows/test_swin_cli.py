@@ -21,10 +21,12 @@ from algo.weights import read_facts, save_weights
 from flows import cli
 from flows.cli_base import EXIT_ERROR
 from flows.contracts.images import load_pack
+from flows.contracts.preprocess import crop
 from flows.swin_eval import FLOAT_ONLY
 from flows.wilson import wilson
 
 NAME = "swin_micro"
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def invoke(*arguments: object) -> Result:
@@ -57,13 +59,15 @@ def fixture_pack(tmp_path_factory: pytest.TempPathFactory, model: Any) -> Path:
     return path
 
 
-def classes_of(model: Any, pack: Path) -> np.ndarray:
-    """Best class of each image, one image at a time, under timm's normalisation for Swin."""
+def classes_of(model: Any, pack: Path, *, resize: bool = False) -> np.ndarray:
+    """Best class of each image, one image at a time, under timm's normalisation for Swin.
+
+    ``resize`` is what evaluation does with images from folders.
+    """
     images = load_pack(pack)
-    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    pixels = [crop(images.image(index), 32, resize=resize) for index in range(len(images))]
     with torch.inference_mode():
-        return np.array([int(model(normalise(np.stack([images.image(index)]), mean, std)).argmax())
-                         for index in range(len(images))])
+        return np.array([int(model(normalise(image[None], MEAN, STD)).argmax()) for image in pixels])
 
 
 @pytest.fixture(scope="module", name="pruned")
@@ -131,13 +135,12 @@ def test_eval_of_a_pruned_swin(pack: Path, pruned: tuple[Path, dict[str, Any]], 
 
 def test_eval_follows_the_file(pack: Path, model: Any, tmp_path: Path) -> None:
     """Normalisation and class names are those of the weights file; subfolders stand for classes by name."""
-    labels, images = classes_of(model, pack), load_pack(pack)
+    labels, images = classes_of(model, pack, resize=True), load_pack(pack)
     for index in range(6):
         folder = tmp_path / "images" / f"c{labels[index]}"
         folder.mkdir(parents=True, exist_ok=True)
         images.image(index).save(folder / f"{index}.png")
-    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-    facts = {"class_names": [f"c{index}" for index in range(10)], "mean": mean, "std": std}
+    facts = {"class_names": [f"c{index}" for index in range(10)], "mean": MEAN, "std": STD}
     save_weights(model.state_dict(), tmp_path / "named.safetensors", facts)
     save_weights(model.state_dict(), tmp_path / "other.safetensors", facts | {"mean": [3.0, -3.0, 3.0]})
     answers = {name: json.loads(invoke("eval", tmp_path / "images", "--model", NAME, "--weights",
