@@ -1,7 +1,7 @@
 """Registry of the networks sievit knows, in the style of timm: short names for timm models.
 
 A name that is not registered is taken as the name of a timm model, so that any plain ViT can be tried; whatever the
-accelerator cannot compute is refused by :func:`check_supported`.
+accelerator cannot compute is refused by :func:`check_supported`. Swins are registered too, for :mod:`algo.swin`.
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ class ModelSpec:
     timm_name : architecture in timm
     options : keyword arguments for ``timm.create_model``
     pretrained : timm has trained weights for it
+    architecture : ``"vit"``, or ``"swin"``, which is pruned and evaluated in PyTorch only
     """
 
     name: str
     timm_name: str
     options: dict[str, Any] = field(default_factory=dict)
     pretrained: bool = True
+    architecture: str = "vit"
 
 
 _MODELS: Registry[Callable[[], ModelSpec]] = Registry("model")
@@ -61,9 +63,26 @@ def model_spec(name: str) -> ModelSpec:
     """
     if name in _MODELS:
         return _MODELS[name]()
-    if timm.is_model(name.partition(".")[0]):
-        return ModelSpec(name, name)
+    architecture = name.partition(".")[0]
+    if timm.is_model(architecture):
+        in_swin = timm.models.model_entrypoint(architecture).__module__ == timm.models.swin_transformer.__name__
+        return ModelSpec(name, name, architecture="swin" if in_swin else "vit")
     raise ConfigError(f"unknown model {name!r}; known: {', '.join(model_names())}, or a plain ViT of timm by its name")
+
+
+def vit_spec(name: str) -> ModelSpec:
+    """The description of ``name``, for everything that takes only what may run on the accelerator.
+
+    Raises
+    ------
+    ConfigError
+        When the model is unknown, or a Swin.
+    """
+    spec = model_spec(name)
+    if spec.architecture != "vit":
+        raise ConfigError(f"model {name!r} cannot run on the accelerator (it is a {spec.architecture.title()}); "
+                          "only 'sievit prune' and 'sievit eval' take it")
+    return spec
 
 
 def build_model(
@@ -83,7 +102,7 @@ def build_model(
     ConfigError
         When the model is unknown, or has a part that is not supported.
     """
-    spec = model_spec(name)
+    spec = vit_spec(name)
     changed = {"num_classes": classes, "img_size": image_size}
     options: dict[str, Any] = spec.options | {option: value for option, value in changed.items() if value is not None}
     model: Any = timm.create_model(spec.timm_name, pretrained=False, **options)
@@ -105,6 +124,8 @@ def build_like(name: str, state: Mapping[str, Tensor]) -> Any:
         As :func:`build_model`.
     """
     model = build_model(name)
+    if not state:
+        return model
     head, position = state.get("head.weight"), state.get("pos_embed")
     size = None
     if position is not None and position.dim() == 3:
@@ -196,3 +217,29 @@ def vit_micro() -> ModelSpec:
     """A network for tests: 32x32 image, patch 8, 64 wide, 2 heads, 3 blocks, 10 classes."""
     options = {"img_size": 32, "patch_size": 8, "embed_dim": 64, "num_heads": 2, "depth": 3, "num_classes": 10}
     return ModelSpec("vit_micro", "deit_tiny_patch16_224", options, pretrained=False)
+
+
+@register_model
+def swin_t() -> ModelSpec:
+    """Swin-Tiny (Liu et al. 2021): 96 wide at first, blocks 2, 2, 6, 2, windows of 7x7, 224x224."""
+    return ModelSpec("swin_t", "swin_tiny_patch4_window7_224", architecture="swin")
+
+
+@register_model
+def swin_s() -> ModelSpec:
+    """Swin-Small: blocks 2, 2, 18, 2."""
+    return ModelSpec("swin_s", "swin_small_patch4_window7_224", architecture="swin")
+
+
+@register_model
+def swin_b() -> ModelSpec:
+    """Swin-Base: 128 wide at first, blocks 2, 2, 18, 2."""
+    return ModelSpec("swin_b", "swin_base_patch4_window7_224", architecture="swin")
+
+
+@register_model
+def swin_micro() -> ModelSpec:
+    """A Swin for tests: 32x32 image, windows of 4x4, 32 wide at first, blocks 2, 2, 10 classes."""
+    options = {"img_size": 32, "window_size": 4, "embed_dim": 32, "num_heads": (1, 2), "depths": (2, 2),
+               "num_classes": 10}
+    return ModelSpec("swin_micro", "swin_tiny_patch4_window7_224", options, pretrained=False, architecture="swin")

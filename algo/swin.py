@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algo.data import Pack, batches, normalise, pack_pixels
-from algo.models import ModelSpec
+from algo.data import batches, normalise
+from algo.models import model_spec
 from algo.prune.budget import Cost
 from algo.prune.plan import expand
-from algo.synthetic import synthetic_like
 from algo.timm_compat import resolve_data_config, timm
-from algo.weights import check_state, hub_state, read_state
+from algo.weights import check_state, find_weights
 from flows.contracts.errors import ConfigError
 from flows.contracts.hardware import ceil_div
+from flows.contracts.images import LabelledImages
+from flows.contracts.preprocess import crop
 
 State = dict[str, Tensor]
 Masks = Mapping[str, np.ndarray]
@@ -58,71 +60,69 @@ def build_swin(name: str, state: Mapping[str, Tensor] | None = None, *, image_si
 
     Parameters
     ----------
-    name : of timm, for example ``"swin_tiny_patch4_window7_224"``
+    name : registered Swin, or of timm, for example ``"swin_tiny_patch4_window7_224"``
     state : weights, also of another number of classes; as timm initialises them when absent
     image_size : pixels; the model's own by default
 
     Raises
     ------
     ConfigError
-        When timm has no such Swin.
+        When there is no such Swin.
     WeightsError
         When ``state`` does not fit.
     """
-    if not timm.is_model(name.partition(".")[0]):
-        raise ConfigError(f"timm has no model {name!r}; give a Swin such as swin_tiny_patch4_window7_224")
-    head = (state or {}).get("head.fc.weight")
-    options: dict[str, Any] = {"num_classes": None if head is None else len(head), "img_size": image_size}
-    try:
-        model: Any = timm.create_model(name, pretrained=False,
-                                       **{key: value for key, value in options.items() if value is not None})
-    except TypeError:  # a network without one of these options
-        model = None
-    if type(model) is not timm.models.swin_transformer.SwinTransformer:
-        raise ConfigError(f"{name!r} is no Swin Transformer; give one such as swin_tiny_patch4_window7_224")
+    model = swin_like(name, state or {}, image_size=image_size)
     if state is not None:
         model.load_state_dict(check_state(dict(state), model.state_dict(), "the given state", name))
+    return model
+
+
+def swin_like(name: str, state: Mapping[str, Tensor], *, image_size: int | None = None) -> Any:
+    """An untrained Swin with as many classes as ``state`` has, if it tells; otherwise as :func:`build_swin`."""
+    spec = model_spec(name)
+    if spec.architecture != "swin":
+        raise ConfigError(f"{name!r} is no Swin Transformer; give one such as swin_t")
+    head = state.get("head.fc.weight")
+    changed = {"num_classes": None if head is None else len(head), "img_size": image_size}
+    options: dict[str, Any] = spec.options | {option: value for option, value in changed.items() if value is not None}
+    model: Any = timm.create_model(spec.timm_name, pretrained=False, **options)
     return model.eval().requires_grad_(False)
 
 
-def swin_weights(name: str, file: Path | str | None = None, seed: int = 0) -> tuple[State, str]:
-    """Weights from a file, else from the timm hub or its cache, else made up from a seed; and which of these.
+def swin_weights(name: str, file: Path | str | None = None, seed: int = 0, *,
+                 synthetic: bool = False) -> tuple[State, str]:
+    """Weights and where they came from, as :func:`algo.weights.load_weights` has them for plain ViTs.
 
     Raises
     ------
     ConfigError
-        When timm has no such Swin.
+        When there is no such Swin, or for ``file`` together with ``synthetic``.
     WeightsError
         When the file is missing, damaged, or does not fit.
     """
-    if file is not None:
-        given = read_state(Path(file))
-        return build_swin(name, given).state_dict(), f"file {Path(file).name}"
-    expected = build_swin(name).state_dict()
-    found = hub_state(ModelSpec(name, name))
-    if found is not None:
-        return check_state(found, expected, "the timm hub's file", name), "timm hub"
-    return synthetic_like(expected, seed), f"synthetic (seed {seed}), no trained weights were available"
+    return find_weights(model_spec(name), partial(swin_like, name), file, seed, synthetic=synthetic)
 
 
-def swin_logits(model: Any, pack: Pack, images: Sequence[int], progress: Callable[[float], None] | None = None, *,
-                bfloat16: bool = False) -> np.ndarray:
-    """Logits for some images of a pack, float32 ``(images, classes)``; to be ranked by :func:`flows.accuracy.ranking`.
+def swin_logits(model: Any, data: LabelledImages, images: Sequence[int],
+                progress: Callable[[float], None] | None = None, *, mean: Sequence[float] | None = None,
+                std: Sequence[float] | None = None, bfloat16: bool = False) -> np.ndarray:
+    """Logits for some images, float32 ``(images, classes)``; to be ranked by :func:`flows.accuracy.ranking`.
 
     Parameters
     ----------
     model : Swin in evaluation mode
-    pack : images at the model's size or slightly larger
+    data : a folder, or a pack of images at the model's size or slightly larger
     images : indices
     progress : called with the finished share
+    mean, std : normalisation of the pixels; timm's for the model by default
     bfloat16 : compute matrix products with 8 bits of mantissa, faster where the processor can
     """
     config = resolve_data_config({}, model=model)
-    parts, done = [], 0
+    size, parts, done = model.patch_embed.img_size[0], [], 0
     for batch in batches(np.asarray(images), BATCH):
-        pixels = np.stack([pack_pixels(pack, int(index), model.patch_embed.img_size[0]) for index in batch])
+        pixels = np.stack([crop(data.image(int(index)), size, resize=data.resize) for index in batch])
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            parts.append(model(normalise(pixels, config["mean"], config["std"])).float().numpy())
+            parts.append(model(normalise(pixels, mean or config["mean"], std or config["std"])).float().numpy())
         done += len(batch)
         if progress:
             progress(done / len(images))

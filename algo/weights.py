@@ -8,23 +8,26 @@ import os
 import threading
 import urllib.request
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from algo.models import ModelSpec, build_like, build_model, model_spec
+from algo.models import ModelSpec, build_like, vit_spec
 from algo.quant.ranges import PREFIX, Ranges
-from algo.synthetic import synthetic_state
+from algo.synthetic import synthetic_like
 from algo.timm_compat import timm
 from flows.contracts.errors import ConfigError, WeightsError
 from flows.contracts.files import replacing
 
 State = dict[str, Tensor]
 T = TypeVar("T")
+Build = Callable[[Mapping[str, Tensor]], nn.Module]
+"""Makes a network of the sizes that weights have; with none of them, the registered one."""
 
 PROBE_SECONDS = 3.0
 """How long the hub may take to answer before it counts as out of reach."""
@@ -55,21 +58,25 @@ def load_weights(model_name: str, file: Path | str | None = None, seed: int = 0,
     ConfigError
         When the model is unknown or not supported, or for ``file`` together with ``synthetic``.
     """
-    spec = model_spec(model_name)
+    return find_weights(vit_spec(model_name), partial(build_like, model_name), file, seed, synthetic=synthetic)
+
+
+def find_weights(spec: ModelSpec, build: Build, file: Path | str | None = None, seed: int = 0, *,
+                 synthetic: bool = False) -> tuple[State, str]:
+    """As :func:`load_weights`, for the networks that ``build`` makes."""
     if synthetic:
         if file is not None:
             raise ConfigError(f"weights are either synthetic or those of {file}")
-        return synthetic_state(model_name, seed), f"synthetic (seed {seed})"
+        return synthetic_like(build({}).state_dict(), seed), f"synthetic (seed {seed})"
     if file is not None:
         path = Path(file)
         given = read_state(path)
-        expected = build_like(model_name, given).state_dict()
-        return check_state(given, expected, f"{path}", model_name), f"file {path.name}"
+        return check_state(given, build(given).state_dict(), f"{path}", spec.name), f"file {path.name}"
+    expected = build({}).state_dict()  # before the hub is asked: the model may not be supported
     state = hub_state(spec)
     if state is not None:
-        return check_state(state, build_model(model_name).state_dict(), "the timm hub's file", model_name), "timm hub"
-    description = f"synthetic (seed {seed}), no trained weights were available"
-    return synthetic_state(model_name, seed), description
+        return check_state(state, expected, "the timm hub's file", spec.name), "timm hub"
+    return synthetic_like(expected, seed), f"synthetic (seed {seed}), no trained weights were available"
 
 
 def read_state(path: Path) -> State:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,7 +170,12 @@ def choose_images(data: LabelledImages, count: int | None, seed: int = 0) -> lis
 
 
 def labels_for(artifact: SparseVit, data: LabelledImages) -> np.ndarray:
-    """Class of each image in the numbering of the network, int64 ``(images,)``.
+    """Class of each image in the numbering of an artifact, see :func:`labels_in`."""
+    return labels_in(artifact.model, artifact.head.weight.shape[0], artifact.class_names, data)
+
+
+def labels_in(model: str, classes: int, class_names: Sequence[str], data: LabelledImages) -> np.ndarray:
+    """Class of each image in the numbering of the network ``model``, int64 ``(images,)``.
 
     Folders that all have the name of a class stand for that class; otherwise the order of the folders counts.
 
@@ -179,11 +184,11 @@ def labels_for(artifact: SparseVit, data: LabelledImages) -> np.ndarray:
     ConfigError
         When the network does not have that many classes, or an image has no label.
     """
-    classes, labels = artifact.head.weight.shape[0], np.asarray(data.label, np.int64)
-    if isinstance(data, Folder) and set(data.names) <= set(artifact.class_names):
-        labels = np.array([artifact.class_names.index(name) for name in data.names])[labels]
+    labels = np.asarray(data.label, np.int64)
+    if isinstance(data, Folder) and set(data.names) <= set(class_names):
+        labels = np.array([class_names.index(name) for name in data.names])[labels]
     if labels.max() >= classes:
-        raise ConfigError(f"the images have labels up to {labels.max()}, but {artifact.model} has {classes} classes")
+        raise ConfigError(f"the images have labels up to {labels.max()}, but {model} has {classes} classes")
     if labels.min() < 0:
         raise ConfigError("some of the images have no label; accuracy needs labelled images")
     return labels

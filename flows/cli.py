@@ -281,11 +281,12 @@ def models(as_json: AsJson = False) -> None:
 
         specs = [model_spec(name) for name in model_names()]
         if as_json:
-            print_json([{"name": spec.name, "timm": spec.timm_name, "pretrained": spec.pretrained} for spec in specs])
+            print_json([{"name": spec.name, "architecture": spec.architecture, "timm": spec.timm_name,
+                         "pretrained": spec.pretrained} for spec in specs])
             return
         for spec in specs:
-            screen.print(f"{spec.name:12} timm {spec.timm_name}" + ("" if spec.pretrained else ", no trained weights"),
-                         highlight=False)
+            screen.print(f"{spec.name:12} {spec.architecture:5} timm {spec.timm_name}"
+                         + ("" if spec.pretrained else ", no trained weights"), highlight=False)
 
 
 def _layers(text: str | None) -> tuple[int, int] | None:

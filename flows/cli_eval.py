@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import RenderableType
 from rich.markup import escape
 
 from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, print_json, progress_bars, screen
 from flows.cli_options import (
+    AnyModel,
     ArtifactFile,
     Balanced,
     Calibrate,
@@ -20,7 +23,6 @@ from flows.cli_options import (
     Groups,
     Hardware,
     KeepNeurons,
-    Model,
     Seed,
     Threshold,
     WeightBits,
@@ -29,6 +31,7 @@ from flows.cli_options import (
     export_options,
     hardware_fields,
 )
+from flows.contracts.errors import ConfigError
 
 if TYPE_CHECKING:
     from flows.sim_flow import ExportOptions
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 def evaluate(
     pack: Annotated[Path, typer.Argument(help="Labelled images: a pack (.npz), or a folder with a subfolder per "
                                               "class.")],
-    model: Model = "deit_t",
+    model: AnyModel = "deit_t",
     weights: Weights = None,
     keep_blocks: Annotated[float | None, typer.Option(help="Share of 16x16 weight blocks kept. Default: all that are "
                                                            "not zero.")] = None,
@@ -65,36 +68,75 @@ def evaluate(
     """Accuracy of float, fake-quantized and integer network on labelled images, and what the network costs.
 
     The integers of an artifact are scored without torch. Exit status 1 when fake-quantized and integer logits differ.
+    Of a Swin there is only the float network.
     """
     with errors():
         from flows.accuracy import measure, measure_artifact
         from flows.contracts.artifact import load_artifact
         from flows.eval_report import report_of, tables
-        from flows.sim_flow import write_json
 
         common: dict[str, Any] = {
             "images": images, "workers": None if workers is None else at_least("workers", workers, 1),
             "clusters": clusters, "hardware": {"groups": groups, **hardware_fields(hardware)}}
         options = export_options(model, weights, 1.0 if keep_blocks is None else keep_blocks, keep_tokens, keep_neurons,
                                  drop_layers, drop_mode, threshold, balanced, calibration, calibrate, weight_bits, seed)
+        if artifact is None and _is_swin(model):
+            _evaluate_swin(pack, options, common, report, as_json=as_json)
+            return
         with progress_bars(quiet=as_json) as show:
             if artifact is not None:
                 result = measure_artifact(load_artifact(artifact), pack, progress=show, **common)
             else:
                 result = measure(model, pack, progress=show, **common, **_dense_unless_trained(options))
-        content = report_of(result)
-        if report is not None:
-            write_json(report, content)
-        if as_json:
-            print_json(content)
-        else:
-            screen.print(tables(result))
-            if report is not None:
-                screen.print(f"report: {escape(str(report))}", soft_wrap=True)
+        _show(report_of(result), tables(result), report, as_json=as_json)
         if result.differing_logits:
             messages.print(f"mismatch: {result.differing_logits} logits of the fake-quantized network are not those of "
                            "the integer network", highlight=False, soft_wrap=True)
             raise typer.Exit(EXIT_MISMATCH)
+
+
+def _show(content: dict[str, Any], shown: RenderableType, report: Path | None, *, as_json: bool) -> None:
+    from flows.sim_flow import write_json
+
+    if report is not None:
+        write_json(report, content)
+    if as_json:
+        print_json(content)
+        return
+    screen.print(shown)
+    if report is not None:
+        screen.print(f"report: {escape(str(report))}", soft_wrap=True)
+
+
+def _is_swin(model: str) -> bool:
+    from algo.models import model_spec
+
+    return model_spec(model).architecture == "swin"
+
+
+def _evaluate_swin(pack: Path, options: ExportOptions, common: dict[str, Any], report: Path | None, *,
+                   as_json: bool) -> None:
+    from flows.swin_eval import measure_swin, swin_report, swin_tables
+
+    _refuse_for_swin(options, common)
+    with progress_bars(quiet=as_json) as show:
+        result = measure_swin(options.model, pack, weights=options.weights, seed=options.seed, images=common["images"],
+                              progress=show)
+    _show(swin_report(result), swin_tables(result), report, as_json=as_json)
+
+
+def _refuse_for_swin(options: ExportOptions, common: dict[str, Any]) -> None:
+    """Options that would change nothing are errors."""
+    usual = type(options)(model=options.model, weights=options.weights, seed=options.seed, keep_blocks=1.0)
+    given = [field.name for field in dataclasses.fields(options)
+             if getattr(options, field.name) != getattr(usual, field.name)]
+    hardware = common["hardware"]
+    unused = {"workers": common["workers"] is not None, "clusters": common["clusters"] != 4,
+              "groups": hardware["groups"] != 1, "set": len(hardware) > 1}
+    given += [name for name, is_given in unused.items() if is_given]
+    if given:
+        raise ConfigError(f"eval of {options.model!r} (a Swin) is of the float network as it is, in one process; leave "
+                          f"out --{given[0].replace('_', '-')}")
 
 
 def _dense_unless_trained(options: ExportOptions) -> dict[str, Any]:

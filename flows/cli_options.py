@@ -12,6 +12,7 @@ import typer
 from flows.contracts.errors import ConfigError
 
 Model = Annotated[str, typer.Option(help="Model: a name of 'sievit models', or a plain ViT of timm.")]
+AnyModel = Annotated[str, typer.Option(help="Model: a name of 'sievit models', or a plain ViT or Swin of timm.")]
 Weights = Annotated[Path | None, typer.Option(help="Weights with timm names (.safetensors, .pth). Default: timm's "
                                                    "pretrained ones, else made up from a seed.")]
 KeepBlocks = Annotated[float | None, typer.Option(help="Share of 16x16 weight blocks kept; 1 is dense. Default: as "

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.cli_base import AsJson, app, errors, print_json, progress_bars, screen
-from flows.cli_options import Model, Seed, drop_layers_of, hardware_fields
+from flows.cli_options import AnyModel, Model, Seed, drop_layers_of, hardware_fields
 from flows.contracts.errors import ConfigError
 
 Weights = Annotated[Path | None, typer.Option(help="Dense weights with timm names (.safetensors, .pth). Default: "
@@ -24,7 +24,7 @@ CalibrationImages = Annotated[int | None, typer.Option(help="At most that many c
 @app.command()
 def prune(
     out: Annotated[Path, typer.Option(help="Weights file to write (.safetensors).")],
-    model: Model = "deit_t",
+    model: AnyModel = "deit_t",
     method: Annotated[str, typer.Option(help="Pruning method; 'sievit methods' lists them.")] = "second_order",
     weights: Weights = None,
     calibration: Calibration = None,
@@ -113,8 +113,8 @@ def list_methods(as_json: AsJson = False) -> None:
                               "summary": spec.summary} for spec in specs])
             return
         for spec in specs:
-            screen.print(f"{spec.name:20} needs {spec.needs:9} {escape(spec.summary)}", highlight=False,
-                             soft_wrap=True)
+            screen.print(f"{spec.name:20} {','.join(spec.architectures):9} needs {spec.needs:9} "
+                         f"{escape(spec.summary)}", highlight=False, soft_wrap=True)
 
 
 def method_options(items: list[str] | None) -> dict[str, Any]:
@@ -157,8 +157,7 @@ def prune_summary(report: dict[str, Any], out: Path) -> Table:
         f"{budget['unit']} / budget": f"{budget['cost']:,.0f} / {budget['limit']:,.0f}",
         "MACs": f"{report['macs']:,} ({report['macs_share']:.1%} of {report['dense_macs']:,})",
         "parameters": f"{report['parameters']:,} of {report['dense_parameters']:,}",
-        "heads left": " ".join(map(str, report["heads"])),
-        "neurons left": " ".join(map(str, report["neurons"])),
+        **{f"{part} left": " ".join(map(str, report[part])) for part in ("heads", "neurons") if part in report},
         "blocks left": f"{len(report['blocks'])} layers pruned in blocks",
         "seconds": f"{report['seconds']:.1f}",
     }

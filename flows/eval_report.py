@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -29,11 +30,6 @@ def report_of(result: Evaluation) -> dict[str, Any]:
 
 def tables(result: Evaluation) -> RenderableType:
     """What is shown on the screen."""
-    table = Table(title=f"{result.model}, {result.images} images")
-    for title in ("", "top-1", "95 % interval", "top-5", "95 % interval", "same answer as float"):
-        table.add_column(title, justify="left" if not title else "right")
-    for name, row in result.rows.items():
-        table.add_row(TITLES[name], *_cells(row))
     cost = result.cost
     lines = [
         f"weights: {result.weights}",
@@ -44,7 +40,17 @@ def tables(result: Evaluation) -> RenderableType:
     ]
     if result.differing_logits is not None:
         lines.append(f"logits in which fake-quantized and integer differ: {result.differing_logits}")
-    return Group(table, *(Text(line) for line in lines))
+    return Group(accuracy_table(result.model, result.images, result.rows), *(Text(line) for line in lines))
+
+
+def accuracy_table(model: str, images: int, rows: Mapping[str, Row]) -> Table:
+    """Accuracy of the networks ``rows`` with its intervals."""
+    table = Table(title=f"{model}, {images} images")
+    for title in ("", "top-1", "95 % interval", "top-5", "95 % interval", "same answer as float"):
+        table.add_column(title, justify="left" if not title else "right")
+    for name, row in rows.items():
+        table.add_row(TITLES[name], *_cells(row))
+    return table
 
 
 def _cells(row: Row) -> list[str]:

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from flows.contracts.errors import ConfigError
+from flows.prune_work import Work, work_of
 
 Progress = Callable[[str, float], None]
+
+TOKEN_OPTIONS = ("keep_tokens", "drop_layers", "drop_mode", "threshold")
 
 
 @dataclass(frozen=True)
@@ -99,13 +102,14 @@ def prune_network(options: PruneOptions, progress: Progress | None = None) -> Pr
         When weights or images are unusable.
     """
     from algo.export import one_thread
-    from algo.macs import count_work
+    from algo.models import model_spec
     from algo.prune import method_spec
     from algo.prune.budget import fit
     from algo.prune.subject import load_subject, trained_error
 
     check_options(options)
-    spec = method_spec(options.method)
+    spec, architecture = method_spec(options.method), model_spec(options.model).architecture
+    check_architecture(options, architecture)
     if spec.needs == "training":
         raise trained_error(spec)
     start = time.perf_counter()
@@ -113,45 +117,59 @@ def prune_network(options: PruneOptions, progress: Progress | None = None) -> Pr
         subject, origin, given = load_subject(
             options.model, options.weights, options.calibration, images=options.calibration_images, seed=options.seed,
             synthetic=options.synthetic, options=options.method_options, progress=progress)
-        tokens = _token_facts(options, given)
-        subject = dataclasses.replace(subject, drops=_drops(subject, tokens))
-        family = spec.function(subject)
-        cost, limit, unit = _budget(options, subject)
+        tokens = _token_facts(options, given) if architecture == "vit" else {}
+        subject = dataclasses.replace(subject, drops=_drops(subject, tokens) if architecture == "vit" else {})
+        family, work = spec.function(subject), work_of(subject, architecture)
+        cost, limit, unit = _budget(options, subject, work)
         if options.keep is None:
             fitted = fit(family, cost, limit, unit=unit)
             pruned, share, spent = fitted.pruned, fitted.share, fitted.cost
         else:
             pruned, share = family.at(options.keep), options.keep
             spent = cost(pruned)
-    heads = subject.model.blocks[0].attn.num_heads
-    dense = count_work(subject.model.state_dict(), heads)
-    work = count_work(pruned.state, heads, subject.drops)
-    budget = {"unit": unit, "limit": limit, "cost": spent}
+    macs, budget = work.macs(pruned), {"unit": unit, "limit": limit, "cost": spent}
     facts = {**given, "origin": f"{given.get('origin', origin)}, pruned by {options.method}",
              "mean": list(subject.mean), "std": list(subject.std), "prune_method": options.method,
              "prune_budget": budget, "prune_seed": options.seed, **tokens}
     report = {
         "model": options.model, "weights": origin, "method": options.method, "budget": budget, "share": share,
-        "macs": work.macs, "dense_macs": dense.macs, "macs_share": work.macs / dense.macs,
-        "parameters": work.parameters, "dense_parameters": dense.parameters,
-        "heads": [int(mask.sum()) for mask in _rows(pruned.plan.heads, len(subject.model.blocks), heads)],
-        "neurons": [len(pruned.state[f"blocks.{index}.mlp.fc1.bias"]) for index in range(len(subject.model.blocks))],
+        "macs": macs, "dense_macs": work.dense_macs, "macs_share": macs / work.dense_macs,
+        "parameters": work.parameters(pruned), "dense_parameters": work.dense_parameters,
+        **work.parts(pruned),
         "blocks": {name: float(mask.mean()) for name, mask in sorted(pruned.masks.items())},
         "calibration_images": len(subject.pixels), "seed": options.seed, "seconds": time.perf_counter() - start}
     return PruneOutcome(pruned, facts, report)
 
 
-def _rows(kept: Mapping[int, Any], depth: int, heads: int) -> list[Any]:
-    import numpy as np
+def check_architecture(options: PruneOptions, architecture: str) -> None:
+    """Refuse what there is not for an architecture: methods, and for all but plain ViTs cycles and token drop.
 
-    return [kept.get(index, np.ones(heads, dtype=bool)) for index in range(depth)]
+    Raises
+    ------
+    ConfigError
+        Naming the method or the option.
+    """
+    from algo.prune import method_names, method_spec
+
+    if architecture not in method_spec(options.method).architectures:
+        able = [name for name in method_names() if architecture in method_spec(name).architectures]
+        raise ConfigError(f"method {options.method} cannot prune {options.model!r} (it is a {architecture.title()}); "
+                          f"methods that can: {', '.join(able)}")
+    if architecture == "vit":
+        return
+    if options.cycles is not None:
+        raise ConfigError(f"model {options.model!r} cannot run on the accelerator (it is a {architecture.title()}) and "
+                          "has no cycles; give --keep or --macs")
+    for name in TOKEN_OPTIONS:
+        if getattr(options, name) is not None:
+            raise ConfigError(f"--{name.replace('_', '-')} is for plain ViTs; model {options.model!r} is a "
+                              f"{architecture.title()}, which drops no tokens")
 
 
 def _token_facts(options: PruneOptions, given: Mapping[str, Any]) -> dict[str, Any]:
     """Token drop as asked for, else as the weights' file says, in the words of such files."""
-    names = ("keep_tokens", "drop_layers", "drop_mode", "threshold")
-    asked = {name: value for name in names if (value := getattr(options, name)) is not None}
-    found = {name: given[name] for name in names if name in given} | asked
+    asked = {name: value for name in TOKEN_OPTIONS if (value := getattr(options, name)) is not None}
+    found = {name: given[name] for name in TOKEN_OPTIONS if name in given} | asked
     if "threshold" not in found:
         found.setdefault("keep_tokens", 1.0)
     if "drop_layers" in found:
@@ -168,16 +186,12 @@ def _drops(subject: Any, tokens: Mapping[str, Any]) -> Mapping[int, Any]:
                     tokens.get("drop_mode", "topk"), tokens.get("threshold"))
 
 
-def _budget(options: PruneOptions, subject: Any) -> tuple[Callable[[Any], float], float, str]:
+def _budget(options: PruneOptions, subject: Any, work: Work) -> tuple[Callable[[Any], float], float, str]:
     """Cost function, limit and unit."""
-    from algo.macs import count_work
-
     if options.cycles is not None:
         return cycles_cost(options, subject), options.cycles, "cycles"
-    heads = subject.model.blocks[0].attn.num_heads
-    dense = count_work(subject.model.state_dict(), heads).macs
-    limit = options.macs * dense if options.macs is not None else float(dense)
-    return lambda pruned: count_work(pruned.state, heads, subject.drops).macs, limit, "MACs"
+    limit = options.macs * work.dense_macs if options.macs is not None else float(work.dense_macs)
+    return work.macs, limit, "MACs"
 
 
 def cycles_cost(options: PruneOptions, subject: Any) -> Callable[[Any], float]:

@@ -104,9 +104,11 @@ class _Runner:
     def __init__(self, options: TableOptions, report: Progress) -> None:
         from algo.data import load_pack
         from algo.macs import count_work
+        from algo.models import vit_spec
         from algo.prune.subject import load_subject
         from flows.accuracy import choose_images
 
+        vit_spec(options.model)
         self.report = report
         self.pack = load_pack(options.pack)
         self.images = choose_images(self.pack, options.images, options.seed)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from algo.data import calibration_labels, calibration_pixels
-from algo.models import build_like
+from algo.models import build_like, model_spec
 from algo.prune.methods import MethodSpec, Progress, Subject
+from algo.swin import build_swin, swin_weights
 from algo.timm_compat import resolve_data_config
 from algo.weights import load_weights, read_facts
 from flows.contracts.errors import ConfigError
@@ -31,7 +32,7 @@ def load_subject(
 
     Parameters
     ----------
-    model_name : registered model, or plain ViT of timm
+    model_name : registered model, or plain ViT or Swin of timm
     weights, synthetic, seed : as for :func:`algo.weights.load_weights`
     calibration, images : as for :func:`algo.data.calibration_pixels`
     options : of the pruning method
@@ -48,11 +49,8 @@ def load_subject(
     """
     report = progress or (lambda stage, share: None)
     report("weights", 0.0)
-    state, origin = load_weights(model_name, weights, seed, synthetic=synthetic)
+    model, origin = _load_model(model_name, weights, seed, synthetic=synthetic)
     facts = read_facts(Path(weights)) if weights is not None else {}
-    model = build_like(model_name, state)
-    model.load_state_dict(state)
-    model.requires_grad_(False)
     config = resolve_data_config({}, model=model)
     report("weights", 1.0)
     report("calibration images", 0.0)
@@ -67,6 +65,16 @@ def load_subject(
         mean=tuple(facts.get("mean", config["mean"])), std=tuple(facts.get("std", config["std"])),
         seed=seed, options=dict(options or {}), progress=report)
     return subject, origin, facts
+
+
+def _load_model(name: str, weights: Path | str | None, seed: int, *, synthetic: bool) -> tuple[Any, str]:
+    if model_spec(name).architecture == "swin":
+        state, origin = swin_weights(name, weights, seed, synthetic=synthetic)
+        return build_swin(name, state), origin
+    state, origin = load_weights(name, weights, seed, synthetic=synthetic)
+    model = build_like(name, state)
+    model.load_state_dict(state)
+    return model.requires_grad_(False), origin
 
 
 def trained_error(spec: MethodSpec) -> ConfigError:

@@ -9,12 +9,12 @@ from flows.contracts.errors import ConfigError
 
 
 def test_registered_names() -> None:
-    assert model_names() == ["deit_b", "deit_s", "deit_t", "vit_micro"]
+    assert model_names() == ["deit_b", "deit_s", "deit_t", "swin_b", "swin_micro", "swin_s", "swin_t", "vit_micro"]
     assert model_spec("deit_t").timm_name == "deit_tiny_patch16_224"
 
 
 def test_unknown_model_names_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"unknown model 'deit_x'; known: deit_b, deit_s, deit_t, vit_micro"):
+    with pytest.raises(ConfigError, match=r"unknown model 'deit_x'; known: deit_b, deit_s, deit_t, swin_b, "):
         model_spec("deit_x")
 
 
@@ -24,6 +24,14 @@ def test_a_name_cannot_be_registered_twice() -> None:
 
     with pytest.raises(ValueError, match="'deit_t' is registered twice"):
         register_model(deit_t)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["swin_t", "swin_micro", "swin_small_patch4_window7_224.ms_in1k"])
+def test_swins_are_known_but_not_for_the_accelerator(name: str) -> None:
+    assert model_spec(name).architecture == "swin"
+    with pytest.raises(ConfigError, match=rf"model '{name}' cannot run on the accelerator \(it is a Swin\); only"):
+        build_model(name)
+    assert model_spec("deit_t").architecture == model_spec("vit_tiny_patch16_224").architecture == "vit"
 
 
 @pytest.mark.parametrize(("name", "width", "heads", "depth", "tokens", "classes"), [

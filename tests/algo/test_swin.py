@@ -131,9 +131,9 @@ def test_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_weights(few, tmp_path / "few.safetensors", {})
     loaded, origin = swin_weights(NAME, tmp_path / "few.safetensors")
     assert origin == "file few.safetensors" and loaded["head.fc.weight"].shape == (10, 768)
-    monkeypatch.setattr("algo.swin.hub_state", lambda spec: state if spec.timm_name == NAME else None)
+    monkeypatch.setattr("algo.weights.hub_state", lambda spec: state if spec.timm_name == NAME else None)
     assert swin_weights(NAME)[1] == "timm hub"
-    monkeypatch.setattr("algo.swin.hub_state", lambda spec: None)
+    monkeypatch.setattr("algo.weights.hub_state", lambda spec: None)
     seeded, origin = swin_weights(NAME, seed=1)
     assert origin.startswith("synthetic (seed 1)")
     assert torch.equal(seeded["layers.0.blocks.0.attn.qkv.weight"], state["layers.0.blocks.0.attn.qkv.weight"])
@@ -141,9 +141,9 @@ def test_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(ConfigError, match="timm has no model 'nothing'"):
+    with pytest.raises(ConfigError, match="unknown model 'nothing'"):
         build_swin("nothing")
-    for other in ("deit_tiny_patch16_224", "resnet18"):
+    for other in ("deit_t", "deit_tiny_patch16_224", "resnet18", "swinv2_tiny_window8_256"):
         with pytest.raises(ConfigError, match=f"'{other}' is no Swin"):
             build_swin(other)
     with pytest.raises(WeightsError, match="lacks the tensor"):
