@@ -19,6 +19,7 @@ from flows.cli_options import (
     Balanced,
     Calibrate,
     Calibration,
+    CalibrationImages,
     Clusters,
     DropLayers,
     DropMode,
@@ -54,6 +55,7 @@ def sim(
     threshold: Threshold = None,
     balanced: Balanced = False,
     calibration: Calibration = None,
+    calibration_images: CalibrationImages = None,
     calibrate: Calibrate = None,
     weight_bits: WeightBits = None,
     seed: Seed = 0,
@@ -80,7 +82,7 @@ def sim(
         pictures = (image or [default_image()]) * at_least("repeat", repeat, 1)
         options = SimOptions(
             export=export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
-                                   threshold, balanced, calibration, calibrate, weight_bits, seed),
+                                  threshold, balanced, calibration, calibration_images, calibrate, weight_bits, seed),
             artifact=artifact, image=pictures[0], clusters=clusters,
             hardware={"groups": groups, **hardware_fields(hardware)}, layers=_layers(layers),
             memory=MemoryOptions(latency=at_least("latency", latency, 1), stall=_percent("stall", stall),
@@ -118,6 +120,7 @@ def export(
     threshold: Threshold = None,
     balanced: Balanced = False,
     calibration: Calibration = None,
+    calibration_images: CalibrationImages = None,
     calibrate: Calibrate = None,
     weight_bits: WeightBits = None,
     seed: Seed = 0,
@@ -126,7 +129,7 @@ def export(
     with errors():
         from flows.contracts.artifact import save_artifact
         options = export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
-                                  threshold, balanced, calibration, calibrate, weight_bits, seed)
+                                 threshold, balanced, calibration, calibration_images, calibrate, weight_bits, seed)
         from algo.export import export as export_model
 
         with progress_bars() as show:

@@ -17,6 +17,7 @@ from flows.cli_options import (
     Balanced,
     Calibrate,
     Calibration,
+    CalibrationImages,
     Clusters,
     DropLayers,
     DropMode,
@@ -53,6 +54,7 @@ def evaluate(
     threshold: Threshold = None,
     balanced: Balanced = False,
     calibration: Calibration = None,
+    calibration_images: CalibrationImages = None,
     calibrate: Calibrate = None,
     weight_bits: WeightBits = None,
     seed: Seed = 0,
@@ -79,7 +81,8 @@ def evaluate(
             "images": images, "workers": None if workers is None else at_least("workers", workers, 1),
             "clusters": clusters, "hardware": {"groups": groups, **hardware_fields(hardware)}}
         options = export_options(model, weights, 1.0 if keep_blocks is None else keep_blocks, keep_tokens, keep_neurons,
-                                 drop_layers, drop_mode, threshold, balanced, calibration, calibrate, weight_bits, seed)
+                                 drop_layers, drop_mode, threshold, balanced, calibration, calibration_images,
+                                 calibrate, weight_bits, seed)
         if artifact is None and _is_swin(model):
             _evaluate_swin(pack, options, common, report, as_json=as_json)
             return

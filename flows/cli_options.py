@@ -25,6 +25,7 @@ DropMode = Annotated[str | None, typer.Option(help="topk or threshold. Default: 
 Threshold = Annotated[float | None, typer.Option(help="Threshold mode: smallest mean attention kept (0..1).")]
 Balanced = Annotated[bool, typer.Option("--balanced", help="The same number of blocks in every column group.")]
 Calibration = Annotated[Path | None, typer.Option(help="Pack or folder of calibration images.")]
+CalibrationImages = Annotated[int | None, typer.Option(min=1, help="At most that many calibration images.")]
 Calibrate = Annotated[str | None, typer.Option(help="How activation ranges come from calibration images: minmax, "
                                                     "percentile or mse. Default: as trained, else minmax.")]
 WeightBits = Annotated[str | None, typer.Option(help="Bits of the weights, 4 to 8: a number for all encoder blocks, or "
@@ -85,7 +86,7 @@ def at_least(name: str, value: Any, limit: int) -> Any:
 def export_options(
     model: str, weights: Path | None, keep_blocks: float | None, keep_tokens: float | None, keep_neurons: float,
     drop_layers: str | None, drop_mode: str | None, threshold: float | None, balanced: bool, calibration: Path | None,
-    calibrate: str | None, weight_bits: str | None, seed: int,
+    calibration_images: int | None, calibrate: str | None, weight_bits: str | None, seed: int,
 ) -> Any:
     """The options above as :class:`flows.sim_flow.ExportOptions`, checked as far as that needs no file to be read.
 
@@ -100,7 +101,7 @@ def export_options(
     options = ExportOptions(
         model=model, weights=weights, keep_blocks=keep_blocks, keep_tokens=keep_tokens, keep_neurons=keep_neurons,
         drop_layers=drop_layers_of(drop_layers), drop_mode=drop_mode, threshold=threshold, balanced=balanced,
-        calibration=calibration, calibrate=calibrate,
+        calibration=calibration, calibration_images=calibration_images, calibrate=calibrate,
         weight_bits=None if weight_bits is None else parse_weight_bits(weight_bits), seed=seed)
     check_export(options)
     return options

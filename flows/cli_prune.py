@@ -11,14 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.cli_base import AsJson, app, errors, print_json, progress_bars, screen
-from flows.cli_options import AnyModel, Model, Seed, drop_layers_of, hardware_fields
+from flows.cli_options import AnyModel, CalibrationImages, Model, Seed, drop_layers_of, hardware_fields
 from flows.contracts.errors import ConfigError
 
 Weights = Annotated[Path | None, typer.Option(help="Dense weights with timm names (.safetensors, .pth). Default: "
                                                    "timm's pretrained ones, else made up from a seed.")]
 Calibration = Annotated[Path | None, typer.Option(help="Pack or folder of calibration images. Default: crops of the "
                                                        "photographs in scikit-image.")]
-CalibrationImages = Annotated[int | None, typer.Option(help="At most that many calibration images.")]
 
 
 @app.command()

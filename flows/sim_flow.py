@@ -58,6 +58,7 @@ class ExportOptions:
     balanced: bool = False
     keep_neurons: float = 1.0
     calibration: Path | None = None
+    calibration_images: int | None = None
     calibrate: str | None = None
     weight_bits: int | Mapping[str, int] | None = None
     seed: int = 0
