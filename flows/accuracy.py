@@ -163,7 +163,7 @@ def choose_images(data: LabelledImages, count: int | None, seed: int = 0) -> lis
         When that would be none.
     """
     if count is not None and count < 1:
-        raise ConfigError("images must be at least 1")
+        raise ConfigError(f"--images must be at least 1, not {count}")
     if count is None or count >= len(data):
         return list(range(len(data)))
     return sorted(int(index) for index in np.random.default_rng(seed).choice(len(data), count, replace=False))

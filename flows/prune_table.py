@@ -112,8 +112,6 @@ class _Runner:
         self.report = report
         self.pack = load_pack(options.pack)
         self.images = choose_images(self.pack, options.images, options.seed)
-        if not self.images:
-            raise ConfigError("--images must be at least 1")
         self.subject, self.origin, _ = load_subject(
             options.model, options.weights, options.calibration, images=options.calibration_images, seed=options.seed,
             progress=report)

@@ -170,7 +170,7 @@ def test_labels_have_to_fit(tmp_path: Path, artifact: SparseVit, pack: Path) -> 
     names = tuple(f"class{index:02}" for index in range(12))
     with pytest.raises(ConfigError, match="labels up to 11, but vit_micro has 10 classes"):
         measure_artifact(artifact, make_folder(tmp_path, names))
-    with pytest.raises(ConfigError, match="images must be at least 1"):
+    with pytest.raises(ConfigError, match="--images must be at least 1, not 0"):
         measure_artifact(artifact, pack, images=0)
     unlabelled = dataclasses.replace(open_images(pack), label=np.full(20, -1))  # type: ignore[type-var]
     with pytest.raises(ConfigError, match="some of the images have no label"):

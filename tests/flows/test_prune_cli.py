@@ -171,7 +171,7 @@ def test_table_names_what_it_skips(pack: Path, tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--macs", "a"], "--macs must be shares such as .9,.8,.7, not 'a'"),
     (["--macs", "0"], "--macs must be above 0 and at most 1, not 0"),
-    (["--images", "0"], "--images must be at least 1"),
+    (["--images", "0"], "--images must be at least 1, not 0"),
     (["--methods", "nothing"], "unknown pruning method"),
 ])
 def test_table_refuses(arguments: list, message: str, pack: Path, tmp_path: Path) -> None:
