@@ -264,6 +264,7 @@ def _prepare(
     report("weights", 0.0)
     state, origin = load_weights(model_name, weights, seed, synthetic=synthetic)
     facts = {} if weights is None else read_facts(Path(weights))
+    origin = facts.get("origin", origin)
     report("prune", 0.0)
     state = prune_neurons(state, keep_neurons)
     edges = (block, block) if isinstance(block, int) else block

@@ -200,6 +200,7 @@ class Recipe(_Part):
     Attributes
     ----------
     model : registry name
+    origin : what the trained weights are, in words, for reports; absent: where they started from
     weights : initial weights with timm names; absent: timm's pretrained ones. Another image size or number of classes
         is adapted: positions are interpolated, the head starts anew
     image_size : pixels; absent: of the model
@@ -216,6 +217,7 @@ class Recipe(_Part):
     """
 
     model: str = "deit_t"
+    origin: str | None = None
     weights: str | None = None
     image_size: int | None = Field(default=None, ge=16)
     data: Data

@@ -279,8 +279,9 @@ class _Run:
         masks = self.student.masks
         pruned = masks.at(self.target) if masks is not None else None
         state = pruned.state if pruned is not None else self.student.model.cpu().state_dict()
-        facts = {"origin": f"trained from {self.origin}", "class_names": self.names, "mean": list(self.mean),
-                 "std": list(self.std), "top1": record.evaluations[-1]["top1"], **self._token_facts()}
+        facts = {"origin": self.recipe.origin or f"trained from {self.origin}", "class_names": self.names,
+                 "mean": list(self.mean), "std": list(self.std), "top1": record.evaluations[-1]["top1"],
+                 **self._token_facts()}
         ranges = self.ranges
         if ranges is not None and self.recipe.quantize is not None:
             facts["settings"] = asdict(settings_of(self.recipe.quantize))

@@ -22,12 +22,12 @@ def replacing(path: Path | str) -> Iterator[Path]:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
     os.close(handle)
     part = Path(name)
-    # A temporary file is the owner's alone; what takes its place is an ordinary file.
     mask = os.umask(0)
     os.umask(mask)
-    part.chmod(0o666 & ~mask)
     try:
         yield part
+        # A temporary file is the owner's alone, whoever wrote it; what takes its place is an ordinary file.
+        part.chmod(0o666 & ~mask)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The trained network that comes with sievit: what is shipped, that it is what commands use, and that it knows a cat."""
+"""The trained network that comes with sievit: what is shipped, that commands use it, and that it knows a cat."""
 
 from pathlib import Path
 
