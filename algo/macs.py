@@ -114,7 +114,9 @@ def _attention_columns(
     alive = _mask(state, f"{path}.attn.qkv", masks).any(axis=1)
     bias = state.get(f"{path}.attn.qkv.bias")
     if bias is not None:
-        alive = alive | (bias != 0).reshape(-1, BLOCK).any(dim=1).numpy()
+        biased = (bias != 0).reshape(3, -1, BLOCK).any(dim=2).numpy()
+        biased[1] = False  # keys without weights are constant, and quantization takes the mean of the keys away
+        alive = alive | biased.ravel()
     query, key, _ = alive.reshape(3, *read.shape)
     values, pairs = read.copy(), query & key
     if selects:

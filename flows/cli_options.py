@@ -25,7 +25,7 @@ DropMode = Annotated[str | None, typer.Option(help="topk or threshold. Default: 
 Threshold = Annotated[float | None, typer.Option(help="Threshold mode: smallest mean attention kept (0..1).")]
 Balanced = Annotated[bool, typer.Option("--balanced", help="The same number of blocks in every column group.")]
 Calibration = Annotated[Path | None, typer.Option(help="Pack or folder of calibration images.")]
-CalibrationImages = Annotated[int | None, typer.Option(min=1, help="At most that many calibration images.")]
+CalibrationImages = Annotated[int | None, typer.Option(help="At most that many calibration images.")]
 Calibrate = Annotated[str | None, typer.Option(help="How activation ranges come from calibration images: minmax, "
                                                     "percentile or mse. Default: as trained, else minmax.")]
 WeightBits = Annotated[str | None, typer.Option(help="Bits of the weights, 4 to 8: a number for all encoder blocks, or "
@@ -98,6 +98,8 @@ def export_options(
     from algo.quant.settings import parse_weight_bits
     from flows.sim_flow import ExportOptions, check_export
 
+    if calibration_images is not None:
+        at_least("calibration-images", calibration_images, 1)
     options = ExportOptions(
         model=model, weights=weights, keep_blocks=keep_blocks, keep_tokens=keep_tokens, keep_neurons=keep_neurons,
         drop_layers=drop_layers_of(drop_layers), drop_mode=drop_mode, threshold=threshold, balanced=balanced,

@@ -13,4 +13,4 @@ def shipped_artifact(model: str) -> Path | None:
     ``flows/artifacts/README.md`` says how it was made.
     """
     path = FOLDER / f"{model}.safetensors"
-    return path if path.name == f"{Path(model).name}.safetensors" and path.is_file() else None
+    return path if model.isidentifier() and path.is_file() else None
