@@ -167,8 +167,13 @@ class Masks(nn.Module):
         """Biases; those of queries, keys and values without any weight are zero, or no head could ever vanish."""
         return bias * self._rows[name] if name in self._rows else bias
 
-    def kept_share(self) -> float:
-        """Share of the weights of the encoder's matrices that the masks keep at present."""
+    def kept_share(self, dense: int | None = None) -> float:
+        """Share of the weights of the encoder's matrices that the masks keep at present.
+
+        Parameters
+        ----------
+        dense : number of weights that counts as all, when neurons were removed before; those of the network by default
+        """
         kept = total = 0.0
         for layer in range(self.depth):
             for name in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"):
@@ -176,7 +181,7 @@ class Masks(nn.Module):
                 mask = self._full.get(f"blocks.{layer}.{name}")
                 kept += size if mask is None else size * float(mask.mean())
                 total += size
-        return kept / total
+        return kept / (dense or total)
 
     def at(self, share: float) -> Pruned:
         """The present network pruned to ``share``: masks are a :class:`algo.prune.methods.Family`."""
@@ -202,6 +207,11 @@ class Fixed(Masks):
     def neuron_masks(self, keep: float) -> dict[int, np.ndarray]:
         """None: neurons that went before are not in the network any more."""
         return {}
+
+
+def matrix_weights(model: Any) -> int:
+    """Weights of the matrices that are pruned: those of all encoder blocks."""
+    return sum(parameter.numel() for parameter in model.blocks.parameters() if parameter.dim() > 1)
 
 
 def imply(qkv: np.ndarray, projection: np.ndarray) -> None:

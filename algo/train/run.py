@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algo.prune.masking import Masks
+from algo.models import build_model
+from algo.prune.masking import Masks, matrix_weights
 from algo.prune.plan import Pruned
 from algo.quant.ranges import Ranges, ranges_of_state
 from algo.timm_compat import resolve_data_config
@@ -100,6 +101,7 @@ class _Run:
         config = resolve_data_config({}, model=model)
         model.to(processes.device)
         self.mean, self.std, self.size = config["mean"], config["std"], model.patch_embed.img_size[0]
+        self.dense = matrix_weights(build_model(recipe.model))
         self.names = [str(name) for name in train_set.names] or [str(index) for index in range(classes)]
         dtype = getattr(torch, recipe.precision)
         self.student = Student(model, masks_for(model, recipe.prune) if recipe.prune else None, dtype)
@@ -262,7 +264,7 @@ class _Run:
         self.student.train()
         count = min(limit or len(self.test_set), len(self.test_set))
         return {"step": step + 1, "images_seen": (step + 1) * self.recipe.batch, "images": count, "top1": accuracy,
-                "kept_weights": self.student.masks.kept_share() if self.student.masks else 1.0,
+                "kept_weights": self.student.masks.kept_share(self.dense) if self.student.masks else 1.0,
                 "kept_tokens": self._token_share(share)}
 
     def _save(self, described: dict[str, Any], record: Record) -> None:

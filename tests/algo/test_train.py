@@ -183,6 +183,21 @@ def test_a_teacher_and_threshold_selection(tmp_path: Path) -> None:
     assert {drop.mode for drop in ready.drops.values()} == {"threshold"}
 
 
+def test_fixed_masks_finish_a_pruned_network_at_another_size(tmp_path: Path) -> None:
+    """What was pruned stays pruned, and shares count against the dense network."""
+    first = train(recipe(epochs=1, **PRUNED), tmp_path / "small")
+    assert first is not None
+    second = train(recipe(epochs=1, weights=str(first.weights), image_size=48, prune={"method": "fixed"},
+                          tokens=PRUNED["tokens"]), tmp_path / "large")
+    assert second is not None
+    before, after = load_file(first.weights), load_file(second.weights)
+    for name, mask in zero_block_masks(before).items():
+        assert (zero_block_masks(after)[name] == mask).all()
+    assert not torch.equal(before["blocks.0.mlp.fc1.weight"], after["blocks.0.mlp.fc1.weight"])
+    share = [trained.record.evaluations[-1]["kept_weights"] for trained in (first, second)]
+    assert share[0] == pytest.approx(share[1]) and share[0] < 0.52
+
+
 def test_other_image_size_and_classes(tmp_path: Path) -> None:
     train(recipe(epochs=0.5, image_size=48), tmp_path)
     state = load_file(tmp_path / "weights.safetensors")
