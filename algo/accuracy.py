@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from algo.data import batches, normalise, pack_pixels
+from algo.data import logits_of, normalise
 from algo.export import Prepared
 from algo.quant.fake import FakeQuantVit
 from algo.quant.ranges import Ranges
@@ -59,12 +59,5 @@ def network_logits(
     -------
     float32 ``(images, classes)``
     """
-    size, parts, done = model.patch_embed.img_size[0], [], 0
-    for batch in batches(np.array(images), WIDE_BATCH):
-        pixels = np.stack([pack_pixels(pack, int(index), size) for index in batch])
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            parts.append(forward_with_drop(model, normalise(pixels, mean, std), drops).float().numpy())
-        done += len(batch)
-        if progress:
-            progress(done / len(images))
-    return np.concatenate(parts)
+    return logits_of(lambda batch: forward_with_drop(model, batch, drops), pack, images, model.patch_embed.img_size[0],
+                     mean, std, batch=WIDE_BATCH, bfloat16=True, progress=progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from flows.contracts.errors import ImageError
-from flows.contracts.images import IMAGE_SUFFIXES, Pack, load_pack
+from flows.contracts.images import IMAGE_SUFFIXES, ImageSet, Pack, load_pack
 from flows.contracts.preprocess import crop, load_image
 
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png",
@@ -75,6 +75,47 @@ def normalise(pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]) -
     """uint8 ``(B, size, size, 3)`` to the float ``(B, 3, size, size)`` a timm model takes."""
     scaled = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
     return (scaled - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+
+
+def logits_of(
+    forward: Callable[[torch.Tensor], torch.Tensor],
+    data: ImageSet,
+    images: Sequence[int],
+    size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    batch: int,
+    bfloat16: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> np.ndarray:
+    """What a network answers to some images of a set.
+
+    Parameters
+    ----------
+    forward : float ``(B, 3, size, size)``, normalised, to logits ``(B, classes)``
+    data : resized to the network's size as its ``resize`` says; without it, images are taken whole
+    images : indices
+    size : edge in pixels
+    mean, std : normalisation
+    batch : images at once
+    bfloat16 : under autocast, faster where the processor can
+    progress : called with the finished share
+
+    Returns
+    -------
+    float32 ``(images, classes)``
+    """
+    parts, done, resize = [], 0, getattr(data, "resize", False)
+    for chosen in batches(np.asarray(images), batch):
+        pixels = np.stack([crop(data.image(int(index)), size, resize=resize) for index in chosen])
+        # not inference_mode: a network that is trained on may keep tensors of this call
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            parts.append(forward(normalise(pixels, mean, std)).float().cpu().numpy())
+        done += len(chosen)
+        if progress:
+            progress(done / len(images))
+    return np.concatenate(parts)
 
 
 def batches(items: np.ndarray, size: int) -> Iterator[np.ndarray]:

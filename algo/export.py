@@ -284,7 +284,7 @@ def _prepare(
         threshold = facts.get("threshold")
     if keep_tokens is None:
         keep_tokens = float(facts.get("keep_tokens", 1.0 if facts and threshold is None else 0.7))
-    drops = _drops(model, pixels, mean, std, layers, keep_tokens, mode, threshold)
+    drops = token_drops(model, pixels, mean, std, layers, keep_tokens, mode, threshold)
     names = tuple(facts.get("class_names", ()))
     if len(names) != model.num_classes:
         names = class_names(model.num_classes)
@@ -347,10 +347,25 @@ def model_of(model_name: str, state: dict[str, torch.Tensor]) -> Any:
     return model.requires_grad_(False)
 
 
-def _drops(
+def token_drops(
     model: nn.Module, pixels: np.ndarray, mean: Sequence[float], std: Sequence[float], layers: Sequence[int],
     keep: float, mode: str, threshold: float | None,
 ) -> dict[int, TokenDrop]:
+    """What is dropped after the attention of which block.
+
+    Parameters
+    ----------
+    model : VisionTransformer
+    pixels : uint8 ``(images, size, size, 3)``, for thresholds that are found
+    mean, std : normalisation of the pixels
+    layers : 0-based blocks, see :func:`resolve_layers`
+    keep, mode, threshold : as for :func:`export`, but none of them absent by default
+
+    Raises
+    ------
+    ConfigError
+        For an unknown mode, a share out of range, or a threshold in top-k mode.
+    """
     if mode not in ("topk", "threshold"):
         raise ConfigError(f"drop_mode must be topk or threshold, not {mode!r}")
     if threshold is not None and mode == "topk":

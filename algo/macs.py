@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from algo.prune.plan import expand, zero_block_masks
+from algo.prune.plan import kept_weights, zero_block_masks
 from algo.tokens.count import alive_tokens
 from flows.contracts.artifact import TokenDrop
 from flows.contracts.hardware import BLOCK, ceil_div
@@ -68,7 +68,7 @@ def count_work(
     """
     drops = drops or {}
     masks = zero_block_masks(dict(state)) if masks is None else masks
-    kept = {name: _kept_weights(state, name, masks) for name in _matrices(state)}
+    kept = {name: kept_weights(state[f"{name}.weight"], masks.get(name)) for name in _matrices(state)}
     tokens = state["pos_embed"].shape[1]
     alive = alive_tokens(tokens, sum(name.endswith("mlp.fc1.weight") for name in state), drops)
     linear = attention = 0
@@ -92,11 +92,6 @@ def _matrices(state: State) -> list[str]:
 def _mask(state: State, name: str, masks: Mapping[str, np.ndarray]) -> np.ndarray:
     weight = state[f"{name}.weight"]
     return masks.get(name, np.ones((ceil_div(weight.shape[0], BLOCK), ceil_div(weight[0].numel(), BLOCK)), dtype=bool))
-
-
-def _kept_weights(state: State, name: str, masks: Mapping[str, np.ndarray]) -> int:
-    weight = state[f"{name}.weight"]
-    return int(expand(masks[name], weight).sum()) if name in masks else weight.numel()
 
 
 def _weights_of_rows(state: State, name: str, masks: Mapping[str, np.ndarray], rows: np.ndarray) -> int:

@@ -13,19 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from algo.data import batches, normalise
+from algo.data import logits_of
 from algo.models import model_spec
 from algo.prune.budget import Cost
-from algo.prune.plan import expand
+from algo.prune.plan import kept_weights
 from algo.timm_compat import resolve_data_config, timm
 from algo.weights import check_state, find_weights
 from flows.contracts.errors import ConfigError
 from flows.contracts.hardware import ceil_div
 from flows.contracts.images import LabelledImages
-from flows.contracts.preprocess import crop
 
 State = dict[str, Tensor]
 Masks = Mapping[str, np.ndarray]
@@ -118,15 +116,8 @@ def swin_logits(model: Any, data: LabelledImages, images: Sequence[int],
     bfloat16 : compute matrix products with 8 bits of mantissa, faster where the processor can
     """
     config = resolve_data_config({}, model=model)
-    size, parts, done = model.patch_embed.img_size[0], [], 0
-    for batch in batches(np.asarray(images), BATCH):
-        pixels = np.stack([crop(data.image(int(index)), size, resize=data.resize) for index in batch])
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            parts.append(model(normalise(pixels, mean or config["mean"], std or config["std"])).float().numpy())
-        done += len(batch)
-        if progress:
-            progress(done / len(images))
-    return np.concatenate(parts)
+    return logits_of(model, data, images, model.patch_embed.img_size[0], mean or config["mean"], std or config["std"],
+                     batch=BATCH, bfloat16=bfloat16, progress=progress)
 
 
 def swin_macs(model: Any, masks: Masks = DENSE) -> SwinMacs:
@@ -180,4 +171,4 @@ def _block_macs(block: Any, path: str, height: int, width: int, masks: Masks) ->
 
 def _weights(layer: Any, name: str, masks: Masks) -> int:
     """Weights of a layer in kept blocks."""
-    return int(expand(masks[name], layer.weight).sum()) if name in masks else layer.weight.numel()
+    return kept_weights(layer.weight, masks.get(name))

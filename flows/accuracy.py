@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from flows.compile.fit import check_fit, config_for
 from flows.contracts.artifact import SparseVit
 from flows.contracts.errors import ConfigError
 from flows.contracts.images import Folder, LabelledImages, open_images
@@ -122,7 +123,7 @@ def _evaluate(task: Task, data: LabelledImages, chosen: list[int], workers: int 
               hardware: Mapping[str, Any] | None, progress: Progress | None) -> Evaluation:
     artifact, report = task.artifact, progress or (lambda stage, share: None)
     labels = labels_for(artifact, data)[chosen]
-    cost_of(artifact, clusters, hardware)  # bad options show before the long part
+    check_fit(artifact, config_for(artifact, clusters, **dict(hardware or {})))  # shows before the long part
     answers = evaluate(task, chosen, workers, lambda share: report("evaluate", share))
     tokens = answers.tokens.mean(axis=0)
     return Evaluation(

@@ -11,9 +11,9 @@ import numpy as np
 
 from flows.compile import compile_program, config_for, estimate
 from flows.compile.decode import dropping_steps
-from flows.compile.steps import network_steps
+from flows.compile.steps import kept_weights, network_steps
 from flows.contracts.artifact import LAYER_KINDS, Linear, SparseVit, TokenDrop
-from flows.contracts.hardware import BLOCK, HardwareConfig
+from flows.contracts.hardware import HardwareConfig
 
 
 @dataclass(frozen=True)
@@ -77,17 +77,9 @@ def parameters(artifact: SparseVit) -> int:
     them.
     """
     layers = [layer for kind in LAYER_KINDS for layer in artifact.layers_of(kind)]
-    matrices = sum(kept_weights(layer) + len(layer.bias) for layer in layers)
+    matrices = sum(kept_weights(layer, range(len(layer.mask))) + len(layer.bias) for layer in layers)
     norms = 2 * artifact.width * (2 * len(artifact.blocks) + 1)
     return matrices + norms + artifact.residual_init.size + artifact.width
-
-
-def kept_weights(layer: Linear) -> int:
-    """Weights in kept blocks."""
-    rows, columns = layer.weight.shape
-    height = np.minimum(BLOCK, rows - BLOCK * np.arange(layer.mask.shape[0]))
-    width = np.minimum(BLOCK, columns - BLOCK * np.arange(layer.mask.shape[1]))
-    return int(height @ layer.mask @ width)
 
 
 def _as_topk(artifact: SparseVit, tokens: Sequence[float] | None) -> SparseVit:

@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +86,9 @@ def measure(options: BudgetOptions, folder: Path) -> BudgetRow:
     from algo.prune.budget import fit
     from algo.weights import save_weights
 
-    network, family = _family(options)
-    config = dense_hardware(options.model, network.model, options.clusters, **options.hardware)
-    cost = cycle_cost(options.model, network.model, network.drops, config=config)
+    subject, family = _family(options)
+    config = dense_hardware(options.model, subject.model, options.clusters, **options.hardware)
+    cost = cycle_cost(options.model, subject.model, subject.drops, config=config)
     calls: list[float] = []
 
     def counted(pruned: Any) -> float:
@@ -108,7 +108,7 @@ def measure(options: BudgetOptions, folder: Path) -> BudgetRow:
                                           image=options.image or default_image()))
     left = sum(int(np.count_nonzero(tensor.numpy())) for name, tensor in found.pruned.state.items()
                if name.startswith("blocks.") and tensor.dim() == 2)
-    dense = sum(tensor.numel() for name, tensor in network.model.state_dict().items()
+    dense = sum(tensor.numel() for name, tensor in subject.model.state_dict().items()
                 if name.startswith("blocks.") and tensor.dim() == 2)
     return BudgetRow(
         options.model, options.method, options.clusters, outcome.config.groups, options.cycles, round(found.cost),
@@ -127,24 +127,21 @@ def table(rows: Sequence[BudgetRow]) -> str:
 
 
 def _family(options: BudgetOptions) -> tuple[Any, Any]:
-    """The dense network with its token drop, and the method's ranking of it."""
-    from algo.data import calibration_pixels
-    from algo.export import prepare
+    """The dense network with its images and token drop, and the method's ranking of it."""
+    from algo.export import DROP_LAYERS, resolve_layers, token_drops
     from algo.prune import method_spec
-    from algo.prune.methods import Subject
+    from algo.prune.subject import load_subject
 
     spec = method_spec(options.method)
     if spec.needs not in ("nothing", "images"):
         raise ConfigError(f"method {options.method!r} needs {spec.needs}; choose one that needs images at most")
-    network = prepare(options.model, weights=options.weights, keep_blocks=1.0, keep_tokens=options.keep_tokens,
-                      seed=options.seed)
-    count = 0 if spec.needs == "nothing" else options.images
-    size = network.image_size
-    pixels = calibration_pixels(options.calibration, size, count=count, seed=options.seed) if count else \
-        np.zeros((0, size, size, 3), np.uint8)
-    subject = Subject(options.model, network.model, pixels, np.full(len(pixels), -1), network.mean, network.std,
-                      network.drops, options.seed)
-    return network, spec.function(subject)
+    subject, _, _ = load_subject(options.model, options.weights, options.calibration, images=options.images,
+                                 seed=options.seed)
+    layers = resolve_layers(DROP_LAYERS, len(subject.model.blocks))
+    drops = token_drops(subject.model, subject.pixels, subject.mean, subject.std, layers, options.keep_tokens, "topk",
+                        None)
+    subject = replace(subject, drops=drops)
+    return subject, spec.function(subject)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

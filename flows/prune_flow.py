@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -178,24 +177,20 @@ def _token_facts(options: PruneOptions, given: Mapping[str, Any]) -> dict[str, A
 
 
 def _drops(subject: Any, tokens: Mapping[str, Any]) -> Mapping[int, Any]:
-    from algo.export import DROP_LAYERS, resolve_layers
-    from algo.export import _drops as drops_of
+    from algo.export import DROP_LAYERS, resolve_layers, token_drops
 
     layers = resolve_layers(tokens.get("drop_layers", DROP_LAYERS), len(subject.model.blocks))
-    return drops_of(subject.model, subject.pixels, subject.mean, subject.std, layers, tokens.get("keep_tokens", 0.7),
-                    tokens.get("drop_mode", "topk"), tokens.get("threshold"))
+    return token_drops(subject.model, subject.pixels, subject.mean, subject.std, layers, tokens.get("keep_tokens", 0.7),
+                       tokens.get("drop_mode", "topk"), tokens.get("threshold"))
 
 
 def _budget(options: PruneOptions, subject: Any, work: Work) -> tuple[Callable[[Any], float], float, str]:
     """Cost function, limit and unit."""
     if options.cycles is not None:
-        return cycles_cost(options, subject), options.cycles, "cycles"
+        from flows.cycle_cost import cycle_cost
+
+        cost = cycle_cost(options.model, subject.model, subject.drops, clusters=options.clusters,
+                          hardware=options.hardware)
+        return cost, options.cycles, "cycles"
     limit = options.macs * work.dense_macs if options.macs is not None else float(work.dense_macs)
     return work.macs, limit, "MACs"
-
-
-def cycles_cost(options: PruneOptions, subject: Any) -> Callable[[Any], float]:
-    """Cycles that the compiler predicts for a pruned network on the chosen configuration."""
-    module = importlib.import_module("flows.cycle_cost")
-    return module.cycle_cost(options.model, subject.model, subject.drops, clusters=options.clusters,
-                             hardware=options.hardware)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 import os
@@ -16,7 +17,6 @@ from rich.table import Table
 from flows.cache import file_hash
 from flows.contracts.errors import ConfigError
 from flows.contracts.files import replacing
-from flows.wilson import wilson
 
 Progress = Callable[[str, float], None]
 
@@ -106,7 +106,7 @@ class _Runner:
         from algo.macs import count_work
         from algo.models import vit_spec
         from algo.prune.subject import load_subject
-        from flows.accuracy import choose_images
+        from flows.accuracy import choose_images, labels_in
 
         vit_spec(options.model)
         self.report = report
@@ -115,10 +115,7 @@ class _Runner:
         self.subject, self.origin, _ = load_subject(
             options.model, options.weights, options.calibration, images=options.calibration_images, seed=options.seed,
             progress=report)
-        classes = self.subject.model.num_classes
-        if self.pack.label.max() >= classes:
-            raise ConfigError(f"{options.pack} has labels up to {self.pack.label.max()}, but {options.model} has "
-                              f"{classes} classes")
+        self.labels = labels_in(options.model, self.subject.model.num_classes, (), self.pack)[self.images]
         self.heads = self.subject.model.blocks[0].attn.num_heads
         self.dense_work = count_work(self.subject.model.state_dict(), self.heads)
         self.key = {
@@ -160,22 +157,17 @@ class _Runner:
         from algo.accuracy import network_logits
         from algo.macs import count_work
         from algo.models import build_like
-        from flows.accuracy import ranking
+        from flows.accuracy import rows_of
 
         model = build_like(self.subject.name, state)
         model.load_state_dict(state)
         logits = network_logits(model, self.pack, self.images, self.subject.mean, self.subject.std,
                                 progress=lambda share: self.report("score", share))
-        labels = self.pack.label[self.images]
-        best = ranking(logits)
-        hits = {"top1": int((best[:, 0] == labels).sum()), "top5": int((best == labels[:, None]).any(1).sum())}
+        accuracy = dataclasses.asdict(rows_of({"float": logits}, self.labels)["float"])
+        del accuracy["agreement"]  # with itself
         work = count_work(state, self.heads)
-        figures: dict[str, Any] = {"macs": work.macs, "macs_share": work.macs / self.dense_work.macs,
-                                   "parameters": work.parameters}
-        for name, count in hits.items():
-            figures[name] = count / len(labels)
-            figures[f"{name}_interval"] = list(wilson(count, len(labels)))
-        return figures
+        return {"macs": work.macs, "macs_share": work.macs / self.dense_work.macs, "parameters": work.parameters,
+                **accuracy}
 
 
 def command_line(options: TableOptions, out: Path) -> str:

@@ -21,16 +21,11 @@ def share_of(recipe: Recipe) -> Callable[[Budget, Masks], float]:
     def share(budget: Budget, masks: Masks) -> float:
         from algo.macs import count_work
         from algo.prune.budget import fit
-        from algo.tokens.evit import threshold_drop, topk_schedule
+        from algo.train.tokens import final_drops
         from flows.cycle_cost import cycle_cost
 
-        network, tokens = masks.network, recipe.tokens
-        heads = network.blocks[0].attn.num_heads
-        drops = {}
-        if tokens is not None and tokens.threshold is not None:
-            drops = {layer: threshold_drop(tokens.threshold, heads) for layer in tokens.layers}
-        elif tokens is not None:
-            drops = topk_schedule(network.patch_embed.num_patches + 1, tokens.layers, tokens.keep)
+        network = masks.network
+        heads, drops = network.blocks[0].attn.num_heads, final_drops(network, recipe.tokens)
         if budget.cycles is not None:
             cost = cycle_cost(recipe.model, network, drops, clusters=budget.clusters,
                               hardware={"groups": budget.groups, **budget.hardware})

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from algo.prune.magnitude import magnitude
 from algo.prune.masking import Masks
+from algo.prune.neurons import neuron_norms
 from flows.contracts.hardware import BLOCK
 
 
@@ -19,6 +20,6 @@ class Magnitude(Masks):
 
     @torch.no_grad()
     def neuron_scores(self, layer: int) -> Tensor:
-        """Norm of the fc1 row times norm of the fc2 column, as :func:`algo.prune.neurons.prune_neurons`."""
+        """Norm of the fc1 row times norm of the fc2 column."""
         mlp = self.network.blocks[layer].mlp
-        return mlp.fc1.weight.norm(dim=1) * mlp.fc2.weight.norm(dim=0)
+        return neuron_norms(mlp.fc1.weight, mlp.fc2.weight)

@@ -51,6 +51,8 @@ class Masks(nn.Module):
         self.keep, self.pattern, self.balanced = 1.0, pattern, balanced
         # not a submodule: its parameters belong to the network
         self._network = [model]
+        self._sizes = {part: sum(matrix_weights(getattr(block, part)) for block in model.blocks)
+                       for part in ("attn", "mlp")}
         self._frozen: tuple[dict[str, np.ndarray], dict[int, np.ndarray]] | None = None
         self._full: dict[str, Tensor] = {}
         self._rows: dict[str, Tensor] = {}
@@ -77,8 +79,7 @@ class Masks(nn.Module):
         """
         if self.attention is None:
             return {"attn": keep, "mlp": keep}
-        sizes = {part: sum(tensor.numel() for name, tensor in self.network.blocks.named_parameters()
-                           if f".{part}." in name and tensor.dim() > 1) for part in ("attn", "mlp")}
+        sizes = self._sizes
         own = keep ** (math.log(self.attention) / math.log(0.5))
         return {"attn": own, "mlp": max((keep * sum(sizes.values()) - own * sizes["attn"]) / sizes["mlp"], 0.0)}
 
@@ -99,10 +100,10 @@ class Masks(nn.Module):
         """Kept blocks of the layers of :meth:`names` for a share; when frozen, the frozen ones."""
         if self._frozen is not None:
             return self._frozen[0]
-        masks = {}
+        masks, shares = {}, self.shares(keep)
         for name in self.names():
             parts = self.block_scores(name).float().cpu().chunk(3 if name.endswith("qkv") else 1)
-            share = self.shares(keep)["attn" if ".attn." in name else "mlp"]
+            share = shares["attn" if ".attn." in name else "mlp"]
             masks[name] = torch.cat([keep_best(part, share, self.balanced) for part in parts]).numpy()
         if self.pattern == "alternate":
             for layer in range(self.depth):
@@ -116,10 +117,10 @@ class Masks(nn.Module):
             return self._frozen[1]
         if self.pattern == "blocks":
             return {}
-        masks = {}
+        masks, share = {}, self.shares(keep)["mlp"]
         for layer in range(self.depth):
             scores = self.neuron_scores(layer).float().cpu()
-            count = max(1, round(self.shares(keep)["mlp"] * len(scores) / BLOCK)) * BLOCK
+            count = max(1, round(share * len(scores) / BLOCK)) * BLOCK
             best = scores.sort(descending=True, stable=True).indices[:count]
             masks[layer] = torch.zeros(len(scores), dtype=torch.bool).scatter_(0, best, True).numpy()
         return masks
@@ -174,14 +175,13 @@ class Masks(nn.Module):
         ----------
         dense : number of weights that counts as all, when neurons were removed before; those of the network by default
         """
-        kept = total = 0.0
+        kept = 0.0
         for layer in range(self.depth):
             for name in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"):
                 size = self.network.get_submodule(f"blocks.{layer}.{name}").weight.numel()
                 mask = self._full.get(f"blocks.{layer}.{name}")
                 kept += size if mask is None else size * float(mask.mean())
-                total += size
-        return kept / (dense or total)
+        return kept / (dense or sum(self._sizes.values()))
 
     def at(self, share: float) -> Pruned:
         """The present network pruned to ``share``: masks are a :class:`algo.prune.methods.Family`."""
@@ -209,9 +209,9 @@ class Fixed(Masks):
         return {}
 
 
-def matrix_weights(model: Any) -> int:
-    """Weights of the matrices that are pruned: those of all encoder blocks."""
-    return sum(parameter.numel() for parameter in model.blocks.parameters() if parameter.dim() > 1)
+def matrix_weights(module: nn.Module) -> int:
+    """Weights of the matrices in ``module``."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.dim() > 1)
 
 
 def imply(qkv: np.ndarray, projection: np.ndarray) -> None:

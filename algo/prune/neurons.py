@@ -12,11 +12,25 @@ from flows.contracts.hardware import BLOCK
 State = dict[str, Tensor]
 
 
-def prune_neurons(state: State, keep: float) -> State:
-    """Remove the least important hidden neurons of every MLP.
+def neuron_norms(rows: Tensor, columns: Tensor) -> Tensor:
+    """How much a hidden neuron counts: the norm of its fc1 row times the norm of its fc2 column.
 
-    A neuron counts as much as the norm of its fc1 row times the norm of its fc2 column: scaling one up and the other
-    down by the same factor changes neither its effect (where GELU is linear) nor its rank.
+    Scaling one up and the other down by the same factor changes neither its effect (where GELU is linear) nor its rank.
+
+    Parameters
+    ----------
+    rows : weights of fc1 ``(hidden, D)``
+    columns : weights of fc2 ``(D, hidden)``
+
+    Returns
+    -------
+    float64 ``(hidden,)``
+    """
+    return rows.double().norm(dim=1) * columns.double().norm(dim=0)
+
+
+def prune_neurons(state: State, keep: float) -> State:
+    """Remove the least important hidden neurons of every MLP, see :func:`neuron_norms`.
 
     Parameters
     ----------
@@ -42,7 +56,7 @@ def prune_neurons(state: State, keep: float) -> State:
         if f"{path}.fc1.weight" not in state:
             return pruned
         rows, columns = state[f"{path}.fc1.weight"], state[f"{path}.fc2.weight"]
-        importance = rows.double().norm(dim=1) * columns.double().norm(dim=0)
+        importance = neuron_norms(rows, columns)
         number = max(1, round(keep * len(importance) / BLOCK)) * BLOCK
         best = importance.sort(descending=True, stable=True).indices[:number].sort().values
         pruned[f"{path}.fc1.weight"] = rows[best]

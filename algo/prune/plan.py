@@ -99,6 +99,11 @@ def expand(mask: np.ndarray, weight: Tensor) -> Tensor:
     return full[:rows, :columns]
 
 
+def kept_weights(weight: Tensor, mask: np.ndarray | None) -> int:
+    """Weights of a layer in kept blocks; all of them without a mask."""
+    return weight.numel() if mask is None else int(expand(mask, weight).sum())
+
+
 def zero_block_masks(state: State) -> dict[str, np.ndarray]:
     """Masks of the linear layers of ``state`` that have 16x16 blocks of zeros: what is zero is pruned.
 

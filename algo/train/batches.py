@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from algo.data import normalise
-from algo.train.images import ImageSet
 from algo.train.recipe import Augment
+from flows.contracts.images import ImageSet
 from flows.contracts.preprocess import crop
 
 AHEAD = 3

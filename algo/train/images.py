@@ -1,49 +1,12 @@
-"""Labelled images to train on and to score: packs, folders with one folder per class, or a class of the user's own."""
+"""Images to train on: packs, folders with one folder per class, or a class of the user's own."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
-
-import numpy as np
-from PIL import Image
 
 from flows.contracts.errors import ConfigError
-from flows.contracts.images import load_folder, load_pack
-
-
-@runtime_checkable
-class ImageSet(Protocol):
-    """What a data set has to offer; a class of the user's own needs just this.
-
-    One that has ``resize = True`` as well holds images with a margin: the centre of 90 % is looked at when they are
-    scored, as timm does. Otherwise the whole image is.
-
-    Attributes
-    ----------
-    label : integers ``(images,)``, from 0
-    names : class names; may be empty
-    """
-
-    @property
-    def label(self) -> np.ndarray:
-        """Class numbers."""
-        ...
-
-    @property
-    def names(self) -> Sequence[str]:
-        """Class names."""
-        ...
-
-    def __len__(self) -> int:
-        """Number of images."""
-        ...
-
-    def image(self, index: int) -> Image.Image:
-        """Image ``index`` as RGB, of any size."""
-        ...
+from flows.contracts.images import ImageSet, open_images
 
 
 def load_images(source: str) -> ImageSet:
@@ -59,10 +22,8 @@ def load_images(source: str) -> ImageSet:
         When there is no such thing, or it is unusable.
     """
     path = Path(source)
-    if path.is_dir():
-        return load_folder(path)
-    if path.suffix == ".npz" or path.is_file() or ":" not in source:
-        return load_pack(path)
+    if path.exists() or path.suffix == ".npz" or ":" not in source:
+        return open_images(path)
     return _own(source)
 
 

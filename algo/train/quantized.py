@@ -21,25 +21,15 @@ from algo.prune.masking import Masks
 from algo.quant.fake import FakeQuantVit
 from algo.quant.ranges import Ranges
 from algo.quant.settings import Settings
-from algo.tokens.evit import threshold_drop, topk_schedule
 from algo.train.batches import Loader
 from algo.train.network import plain_weight
-from algo.train.recipe import Quantize, Tokens
+from algo.train.recipe import Quantize
 from flows.contracts.artifact import TokenDrop
 
 
 def settings_of(quantize: Quantize) -> Settings:
     """The quantization that a recipe asks for."""
     return Settings(calibrate=quantize.calibrate, weight_bits=quantize.weight_bits)
-
-
-def final_drops(model: Any, tokens: Tokens | None) -> dict[int, TokenDrop]:
-    """The token drop that a recipe ends with, as the hardware has it."""
-    if tokens is None:
-        return {}
-    if tokens.threshold is not None:
-        return {layer: threshold_drop(tokens.threshold, model.blocks[layer].attn.num_heads) for layer in tokens.layers}
-    return topk_schedule(model.patch_embed.num_patches + 1, tokens.layers, tokens.keep)
 
 
 def measured_ranges(model: Any, masks: Masks | None, loader: Loader, quantize: Quantize,

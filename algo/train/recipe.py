@@ -24,7 +24,7 @@ class Data(_Part):
     Attributes
     ----------
     train, test : a data pack (``.npz``), a folder with one folder of images per class, or ``module:Class(argument)``
-        for a class of the user's own (see :class:`algo.train.images.ImageSet`)
+        for a class of the user's own (see :class:`flows.contracts.images.ImageSet`)
     limit : use only the first images of the training set
     """
 

@@ -19,21 +19,22 @@ from algo.prune.masking import Masks, matrix_weights
 from algo.prune.plan import Pruned
 from algo.quant.ranges import Ranges, ranges_of_state
 from algo.timm_compat import resolve_data_config
-from algo.tokens.train import TokenRule, keep_above, scheduled_rules
 from algo.train.batches import Batch, Loader
-from algo.train.checkpoint import NAME, load_checkpoint, save_checkpoint
-from algo.train.images import ImageSet, load_images
+from algo.train.checkpoint import load_checkpoint, save_checkpoint
+from algo.train.images import load_images
 from algo.train.loss import blended_cross_entropy, distillation, feature_distance
 from algo.train.processes import Processes
-from algo.train.quantized import fake_quantized, final_drops, measured_ranges, settings_of
+from algo.train.quantized import fake_quantized, measured_ranges, settings_of
 from algo.train.recipe import Recipe
 from algo.train.record import Record
-from algo.train.schedule import kept_blocks, kept_token_share, learning_rate
+from algo.train.schedule import kept_blocks, learning_rate
 from algo.train.score import top1
 from algo.train.start import starting_model
 from algo.train.student import Student, masks_for, optimizer_for, prepare_channels
+from algo.train.tokens import final_drops, rules_at, token_facts, token_share
 from algo.weights import save_weights
 from flows.contracts.errors import ConfigError
+from flows.contracts.images import ImageSet
 
 Progress = Callable[[str, float], None]
 Share = Callable[[Any, Masks], float]
@@ -101,7 +102,7 @@ class _Run:
         config = resolve_data_config({}, model=model)
         model.to(processes.device)
         self.mean, self.std, self.size = config["mean"], config["std"], model.patch_embed.img_size[0]
-        self.dense = matrix_weights(build_model(recipe.model))
+        self.dense = matrix_weights(build_model(recipe.model).blocks)
         self.names = [str(name) for name in train_set.names] or [str(index) for index in range(classes)]
         dtype = getattr(torch, recipe.precision)
         self.student = Student(model, masks_for(model, recipe.prune) if recipe.prune else None, dtype)
@@ -176,7 +177,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
         self._masks(share)
-        drops = self._drops(share)
+        drops = rules_at(student.model, recipe.tokens, share)
         if recipe.quantize is not None and share >= recipe.quantize.start and not student.quantized:
             self.ranges = measured_ranges(student.model, student.masks, self.loader, recipe.quantize,
                                           final_drops(student.model, recipe.tokens))
@@ -193,7 +194,8 @@ class _Run:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return {"lr": recipe.optimizer.lr * factor, "loss": loss.item(), **parts,
-                "kept_weights": student.masks.keep if student.masks else 1.0, "kept_tokens": self._token_share(share)}
+                "kept_weights": student.masks.keep if student.masks else 1.0,
+                "kept_tokens": token_share(recipe.tokens, share)}
 
     def _loss(self, answer: Any, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         recipe = self.recipe
@@ -236,20 +238,6 @@ class _Run:
         self.student.quantize(fake_quantized(model, masks, self.ranges, self.loader, self.recipe.quantize,
                                              final_drops(model, self.recipe.tokens)))
 
-    def _token_share(self, share: float) -> float:
-        tokens = self.recipe.tokens
-        if tokens is None or tokens.threshold is not None:
-            return 1.0
-        return kept_token_share(share, tokens.start, tokens.end, tokens.keep)
-
-    def _drops(self, share: float) -> dict[int, TokenRule]:
-        tokens = self.recipe.tokens
-        if tokens is None:
-            return {}
-        if tokens.threshold is not None:
-            return {layer: keep_above(tokens.threshold) for layer in tokens.layers} if share >= tokens.start else {}
-        return scheduled_rules(self.student.model, tokens.layers, self._token_share(share))
-
     def _evaluates(self, step: int) -> bool:
         every = max(1, round(self.recipe.evaluate * self.loader.images / self.recipe.batch))
         return self.processes.first and ((step + 1) % every == 0 or step + 1 == self.steps)
@@ -259,13 +247,14 @@ class _Run:
         share = 1.0 if last else (step + 1) / self.steps
         limit = None if last else self.recipe.evaluate_images
         self.student.eval()
-        accuracy = top1(self.student, self.test_set, self.size, self.mean, self.std, self._drops(share), limit=limit,
+        drops = rules_at(self.student.model, self.recipe.tokens, share)
+        accuracy = top1(self.student, self.test_set, self.size, self.mean, self.std, drops, limit=limit,
                         progress=lambda part: self.progress("evaluate", part))
         self.student.train()
         count = min(limit or len(self.test_set), len(self.test_set))
         return {"step": step + 1, "images_seen": (step + 1) * self.recipe.batch, "images": count, "top1": accuracy,
                 "kept_weights": self.student.masks.kept_share(self.dense) if self.student.masks else 1.0,
-                "kept_tokens": self._token_share(share)}
+                "kept_tokens": token_share(self.recipe.tokens, share)}
 
     def _save(self, described: dict[str, Any], record: Record) -> None:
         if not self.processes.first:
@@ -283,7 +272,7 @@ class _Run:
         state = pruned.state if pruned is not None else self.student.model.cpu().state_dict()
         facts = {"origin": self.recipe.origin or f"trained from {self.origin}", "class_names": self.names,
                  "mean": list(self.mean), "std": list(self.std), "top1": record.evaluations[-1]["top1"],
-                 **self._token_facts()}
+                 **token_facts(self.recipe.tokens)}
         ranges = self.ranges
         if ranges is not None and self.recipe.quantize is not None:
             facts["settings"] = asdict(settings_of(self.recipe.quantize))
@@ -292,15 +281,6 @@ class _Run:
         save_weights(state, path, facts, ranges)
         record.write(self.out, curves=True)
         return Trained(path, record, pruned)
-
-    def _token_facts(self) -> dict[str, Any]:
-        tokens = self.recipe.tokens
-        if tokens is None:
-            return {"keep_tokens": 1.0}
-        facts: dict[str, Any] = {"drop_layers": list(tokens.layers)}
-        if tokens.threshold is not None:
-            return facts | {"drop_mode": "threshold", "threshold": tokens.threshold}
-        return facts | {"keep_tokens": tokens.keep}
 
 
 def _classes(*sets: ImageSet) -> int:
@@ -329,6 +309,3 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-__all__ = ["NAME", "WEIGHTS", "Trained", "train"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from zipfile import BadZipFile
 
 import numpy as np
@@ -17,28 +18,44 @@ from flows.contracts.preprocess import load_image
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 
 
-class LabelledImages(Protocol):
-    """What an evaluation needs of a set of images."""
+@runtime_checkable
+class ImageSet(Protocol):
+    """What a data set has to offer; a class of the user's own needs just this.
+
+    One that has ``resize = True`` as well holds images with a margin: the centre of 90 % is looked at when they are
+    scored, as timm does. Otherwise the whole image is.
+
+    Attributes
+    ----------
+    label : integers ``(images,)``, from 0
+    names : class names; may be empty
+    """
 
     @property
     def label(self) -> np.ndarray:
-        """Class of each image, ``(images,)``."""
+        """Class numbers."""
         ...
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Class names; may be empty."""
+    def names(self) -> Sequence[str]:
+        """Class names."""
         ...
+
+    def __len__(self) -> int:
+        """Number of images."""
+        ...
+
+    def image(self, index: int) -> Image.Image:
+        """Image ``index`` as RGB, of any size."""
+        ...
+
+
+class LabelledImages(ImageSet, Protocol):
+    """What an evaluation needs of a set of images."""
 
     @property
     def resize(self) -> bool:
         """Images have any size and are to be resized; otherwise they were before, and only the centre is cut."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def image(self, index: int) -> Image.Image:
-        """Image ``index`` as RGB."""
         ...
 
 

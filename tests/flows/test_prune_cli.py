@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from algo.macs import count_work
 from algo.prune.methods import Family
 from algo.weights import load_weights, read_facts
-from flows import cli, prune_table
+from flows import prune_table
 from flows.cli_base import EXIT_ERROR
 from flows.wilson import wilson
-
-
-def invoke(*arguments: object) -> Result:
-    """Run the command line."""
-    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+from tests.flows.pictures import invoke, write_pack
 
 
 @pytest.fixture(scope="module", name="pack")
 def fixture_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve labelled pictures of ten classes, 32x32."""
-    rng = np.random.default_rng(0)
-    files = []
-    for _ in range(12):
-        buffer = io.BytesIO()
-        Image.fromarray(rng.integers(0, 256, (4, 4, 3)).astype(np.uint8)).resize((32, 32)).save(buffer, "JPEG")
-        files.append(np.frombuffer(buffer.getvalue(), np.uint8))
-    path = tmp_path_factory.mktemp("pack") / "pack.npz"
-    np.savez(path, jpeg=np.concatenate(files), offset=np.cumsum([0, *map(len, files)]),
-             label=rng.integers(0, 10, 12).astype(np.int16), names=np.array([str(i) for i in range(10)]))
-    return path
+    return write_pack(tmp_path_factory.mktemp("pack") / "pack.npz")
 
 
 @pytest.mark.parametrize("method", ["balanced_magnitude", "kwon"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,28 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from typer.testing import CliRunner, Result
 
 from algo.data import normalise
 from algo.prune.plan import zero_block_masks
 from algo.swin import build_swin, swin_macs, swin_parameters, swin_weights
 from algo.synthetic import synthetic_like
 from algo.weights import read_facts, save_weights
-from flows import cli
 from flows.cli_base import EXIT_ERROR
 from flows.contracts.images import load_pack
 from flows.contracts.preprocess import crop
 from flows.swin_eval import FLOAT_ONLY
 from flows.wilson import wilson
+from tests.flows.pictures import invoke, write_pack
 
 NAME = "swin_micro"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def invoke(*arguments: object) -> Result:
-    """Run the command line."""
-    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module", name="model")
@@ -43,20 +35,10 @@ def fixture_model() -> Any:
 @pytest.fixture(scope="module", name="pack")
 def fixture_pack(tmp_path_factory: pytest.TempPathFactory, model: Any) -> Path:
     """Twelve pictures of 32x32; eight have the class that the dense network sees, four have another one."""
-    rng = np.random.default_rng(0)
-    files = []
-    for _ in range(12):
-        buffer = io.BytesIO()
-        Image.fromarray(rng.integers(0, 256, (4, 4, 3)).astype(np.uint8)).resize((32, 32)).save(buffer, "JPEG")
-        files.append(np.frombuffer(buffer.getvalue(), np.uint8))
-    path = tmp_path_factory.mktemp("pack") / "pack.npz"
-    arrays = {"jpeg": np.concatenate(files), "offset": np.cumsum([0, *map(len, files)]),
-              "names": np.array([str(i) for i in range(10)])}
-    np.savez(path, label=np.zeros(12, np.int16), **arrays)
+    path = write_pack(tmp_path_factory.mktemp("pack") / "pack.npz")
     labels = classes_of(model, path)
     labels[8:] = (labels[8:] + 1) % 10
-    np.savez(path, label=labels.astype(np.int16), **arrays)
-    return path
+    return write_pack(path, labels)
 
 
 def classes_of(model: Any, pack: Path, *, resize: bool = False) -> np.ndarray:
