@@ -1,1 +1,1 @@
-"""FPGA boards. One YAML file per board and the loader will live here; empty so far."""
+"""FPGA boards: one YAML file each, and what runs on them (the driver)."""

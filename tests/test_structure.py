@@ -18,6 +18,7 @@ ALLOWED = {
     "sim.golden": ("flows.contracts",),
     "sim": ("flows.contracts", "rtl", "sim.golden"),
     "flows.compile": ("flows.contracts",),
+    "boards": ("flows.contracts",),
 }
 
 
