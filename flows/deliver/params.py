@@ -1,0 +1,125 @@
+"""``params.json``: everything about one deliverable that a driver or another tool may want to know."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from boards.board import Board
+from flows.compile import Program
+from flows.contracts import registers
+from flows.contracts.artifact import SparseVit
+from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
+from flows.contracts.numerics import INT8_MAX
+from flows.contracts.preprocess import CROP_FRACTION, code_table
+from flows.deliver.memory import LOGIT_WORD_BYTES, TestRun, digest, memory_image, memory_map
+from flows.deliver.shells import Shell
+
+FORMAT = 1
+"""Version of the layout of params.json."""
+
+
+def parameters(artifact: SparseVit, program: Program, board: Board, shell: Shell, test: TestRun) -> dict[str, Any]:
+    """Content of ``params.json``, JSON-compatible, the same for the same arguments."""
+    config = program.config
+    return {
+        "format": FORMAT,
+        "kernel": shell.top,
+        "config_hash": config.config_hash(),
+        "config_hash_hex": f"{config.config_hash():08x}",
+        "hardware": config.to_dict(),
+        "board": _board(board),
+        "interfaces": _interfaces(config, board, shell),
+        "registers": register_map(),
+        "model": _model(artifact, program),
+        "classes": list(artifact.class_names),
+        "preprocessing": _preprocessing(artifact),
+        "image": _image(program),
+        "output": _output(artifact, config),
+        "program": {"file": "program/program.bin", "words": program.words, "word_bytes": config.stream_bytes,
+                    "bytes": int(program.stream.size), "sha256": digest(program.stream.tobytes()),
+                    "resident": program.manifest["resident"]},
+        "memory": {"file": "program/memory.bin", "hex": "program/memory.hex", **memory_map(program),
+                   "sha256": digest(memory_image(program, test))},
+        "test": {"picture": test.picture, "image": "program/test_image.bin", "codes": "program/test_codes.bin",
+                 "logits": "program/test_logits.bin",
+                 "tokens_kept": list(test.tokens_kept), "top": int(test.logits.argmax())},
+    }
+
+
+def register_map() -> dict[str, Any]:
+    """The registers of ``s_axi_control`` with their fields, the error codes, and the values a driver checks."""
+    return {
+        "address_bits": registers.ADDRESS_BITS,
+        "id": registers.ID_VALUE,
+        "version": registers.VERSION_VALUE,
+        "address_alignment": registers.ADDRESS_ALIGNMENT,
+        "default_watchdog": registers.DEFAULT_WATCHDOG,
+        "map": [{"name": entry.name, "offset": entry.offset, "access": entry.access.name, "count": entry.count,
+                 "doc": entry.doc,
+                 "fields": [{"name": field.name, "low": field.low, "width": field.width,
+                             "access": (field.access or entry.access).name, "doc": field.doc}
+                            for field in entry.fields]} for entry in registers.REGISTERS],
+        "errors": [{"code": int(error), "name": error.name, "text": registers.error_text(error).split(": ", 1)[1]}
+                   for error in registers.Error],
+    }
+
+
+def _board(board: Board) -> dict[str, Any]:
+    facts = dataclasses.asdict(board)
+    del facts["sources"]
+    return facts
+
+
+def _interfaces(config: HardwareConfig, board: Board, shell: Shell) -> dict[str, Any]:
+    return {
+        "clock": shell.clock, "reset": shell.reset, "interrupt": "interrupt",
+        "control": {"name": "s_axi_control", "base": board.control_base, "bytes": 1 << registers.ADDRESS_BITS},
+        "memory": {"name": "m_axi_gmem", "data_bits": config.bus_bits, "address_bits": 64,
+                   "port": board.ps_port or shell.memory_bank},
+        "clock_mhz": config.clock_mhz,
+    }
+
+
+def _model(artifact: SparseVit, program: Program) -> dict[str, Any]:
+    totals = program.manifest["totals"]
+    return {
+        "name": artifact.model, "weights": artifact.weights, "artifact_hash": artifact.content_hash(),
+        "tokens": artifact.tokens, "width": artifact.width, "depth": len(artifact.blocks), "heads": artifact.heads,
+        "patch_inputs": int(artifact.embed.weight.shape[1]), "classes": int(artifact.head.weight.shape[0]),
+        "drops": [{"block": index, **dataclasses.asdict(block.drop)} for index, block in enumerate(artifact.blocks)
+                  if block.drop is not None],
+        "expected_cycles": totals["expected_cycles"], "useful_macs": totals["useful_macs"],
+        "expected_ms": totals["expected_cycles"] / (1000 * program.config.clock_mhz),
+    }
+
+
+def _preprocessing(artifact: SparseVit) -> dict[str, Any]:
+    """From a picture to int8 codes; ``table[channel][pixel]`` includes normalization, scale and rounding."""
+    return {
+        "image_size": artifact.image_size, "patch": artifact.patch, "crop_fraction": CROP_FRACTION,
+        "resize": "bicubic, shorter side to floor(image_size / crop_fraction), centre crop", "colour": "RGB, 8 bits",
+        "order": "row 0 is zero (CLS); patch by patch from the top left; within a patch channel, row, column",
+        "mean": list(artifact.mean), "std": list(artifact.std), "input_scale": artifact.input_scale,
+        "code_max": INT8_MAX, "table": code_table(artifact.mean, artifact.std, artifact.input_scale).tolist(),
+    }
+
+
+def _image(program: Program) -> dict[str, Any]:
+    """Layout of the image buffer: word ``part * tokens + token`` holds ``word_bytes`` codes of that token."""
+    places, manifest = memory_map(program), program.manifest
+    return {
+        "tokens": manifest["tokens"], "patch_inputs": manifest["patch_inputs"], "word_bytes": program.config.stream_bytes,
+        "words_per_token": ceil_div(manifest["patch_inputs"], program.config.stream_bytes),
+        "bytes": places["image"]["bytes"], "stride": places["image_stride"], "block": BLOCK,
+    }
+
+
+def _output(artifact: SparseVit, config: HardwareConfig) -> dict[str, Any]:
+    classes = int(artifact.head.weight.shape[0])
+    size = config.class_cols * LOGIT_WORD_BYTES
+    return {
+        "classes": classes, "type": "int16 little endian", "word_bytes": LOGIT_WORD_BYTES,
+        "bytes": ceil_div(classes, BLOCK) * LOGIT_WORD_BYTES, "buffer_bytes": size,
+        "stride": ceil_div(size, 4096) * 4096, "logit_scale": artifact.scales.get("logits"),
+    }
