@@ -9,9 +9,10 @@ from boards.board import Board
 from flows.compile import Program
 from flows.contracts import registers
 from flows.contracts.artifact import SparseVit
-from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
+from flows.contracts.hardware import BLOCK, PAGE_BYTES, HardwareConfig, ceil_div
 from flows.contracts.numerics import INT8_MAX
 from flows.contracts.preprocess import CROP_FRACTION, code_table
+from flows.contracts.program import HELLO, MAGIC, VERSION, Fields
 from flows.deliver.memory import LOGIT_WORD_BYTES, TestRun, digest, memory_image, memory_map
 from flows.deliver.shells import Shell
 
@@ -20,48 +21,78 @@ FORMAT = 1
 
 
 def parameters(artifact: SparseVit, program: Program, board: Board, shell: Shell, test: TestRun) -> dict[str, Any]:
-    """Content of ``params.json``, JSON-compatible, the same for the same arguments."""
+    """Content of ``params.json``, JSON-compatible, the same for the same arguments.
+
+    The driver (``boards/driver``) reads ``format``, ``hardware``, ``registers``, ``errors``, ``hello``, ``network`` and
+    ``program``; the rest is for people and other tools.
+    """
     config = program.config
     return {
         "format": FORMAT,
         "kernel": shell.top,
-        "config_hash": config.config_hash(),
-        "config_hash_hex": f"{config.config_hash():08x}",
-        "hardware": config.to_dict(),
+        "hardware": _hardware(config),
+        "registers": register_map(),
+        "errors": error_codes(),
+        "hello": _bit_fields(HELLO),
+        "network": _network(artifact),
+        "program": {"file": "program/program.bin", "words": program.words, "bytes": int(program.stream.size),
+                    "sha256": digest(program.stream.tobytes()), "artifact_hash": artifact.content_hash(),
+                    "resident": program.manifest["resident"]},
         "board": _board(board),
         "interfaces": _interfaces(config, board, shell),
-        "registers": register_map(),
         "model": _model(artifact, program),
-        "classes": list(artifact.class_names),
         "preprocessing": _preprocessing(artifact),
         "image": _image(program),
         "output": _output(artifact, config),
-        "program": {"file": "program/program.bin", "words": program.words, "word_bytes": config.stream_bytes,
-                    "bytes": int(program.stream.size), "sha256": digest(program.stream.tobytes()),
-                    "resident": program.manifest["resident"]},
         "memory": {"file": "program/memory.bin", "hex": "program/memory.hex", **memory_map(program),
                    "sha256": digest(memory_image(program, test))},
-        "test": {"picture": test.picture, "image": "program/test_image.bin", "codes": "program/test_codes.bin",
-                 "logits": "program/test_logits.bin",
-                 "tokens_kept": list(test.tokens_kept), "top": int(test.logits.argmax())},
+        "test": {"picture": test.picture, "codes": "program/test_codes.bin", "image": "program/test_image.bin",
+                 "logits": "program/test_logits.bin", "tokens_kept": list(test.tokens_kept),
+                 "top": int(test.logits.argmax())},
     }
 
 
-def register_map() -> dict[str, Any]:
-    """The registers of ``s_axi_control`` with their fields, the error codes, and the values a driver checks."""
+def _hardware(config: HardwareConfig) -> dict[str, Any]:
+    """The circuit, and what its ID registers hold."""
     return {
-        "address_bits": registers.ADDRESS_BITS,
-        "id": registers.ID_VALUE,
-        "version": registers.VERSION_VALUE,
-        "address_alignment": registers.ADDRESS_ALIGNMENT,
-        "default_watchdog": registers.DEFAULT_WATCHDOG,
-        "map": [{"name": entry.name, "offset": entry.offset, "access": entry.access.name, "count": entry.count,
-                 "doc": entry.doc,
-                 "fields": [{"name": field.name, "low": field.low, "width": field.width,
-                             "access": (field.access or entry.access).name, "doc": field.doc}
-                            for field in entry.fields]} for entry in registers.REGISTERS],
-        "errors": [{"code": int(error), "name": error.name, "text": registers.error_text(error).split(": ", 1)[1]}
-                   for error in registers.Error],
+        "id": registers.ID_VALUE, "version": registers.VERSION_VALUE, "config_hash": config.config_hash(),
+        "config_hash_hex": f"{config.config_hash():08x}", "config": config.to_dict(), "clock_mhz": config.clock_mhz,
+        "page_bytes": PAGE_BYTES, "stream_bytes": config.stream_bytes, "magic": MAGIC, "program_version": VERSION,
+        "default_watchdog": registers.DEFAULT_WATCHDOG, "control_bytes": 1 << registers.ADDRESS_BITS,
+    }
+
+
+def register_map() -> list[dict[str, Any]]:
+    """The registers of ``s_axi_control`` with their fields."""
+    return [{"name": entry.name, "offset": entry.offset, "access": entry.access.name, "count": entry.count,
+             "doc": entry.doc,
+             "fields": [{"name": field.name, "low": field.low, "width": field.width,
+                         "access": (field.access or entry.access).name, "doc": field.doc}
+                        for field in entry.fields]} for entry in registers.REGISTERS]
+
+
+def error_codes() -> list[dict[str, Any]]:
+    """Values of the ERROR register."""
+    return [{"code": int(error), "name": error.name, "text": registers.error_text(error).split(": ", 1)[1]}
+            for error in registers.Error]
+
+
+def _bit_fields(fields: Fields) -> list[dict[str, Any]]:
+    """A header's fields from bit 0 upwards."""
+    low, entries = 0, []
+    for name, width in fields:
+        entries.append({"name": name, "low": low, "width": width})
+        low += width
+    return entries
+
+
+def _network(artifact: SparseVit) -> dict[str, Any]:
+    return {
+        "model": artifact.model, "weights": artifact.weights, "tokens": artifact.tokens,
+        "patch_inputs": int(artifact.embed.weight.shape[1]), "classes": int(artifact.head.weight.shape[0]),
+        "class_names": list(artifact.class_names), "image_size": artifact.image_size, "patch": artifact.patch,
+        "mean": list(artifact.mean), "std": list(artifact.std), "input_scale": artifact.input_scale,
+        "crop_fraction": CROP_FRACTION,
     }
 
 
@@ -84,9 +115,7 @@ def _interfaces(config: HardwareConfig, board: Board, shell: Shell) -> dict[str,
 def _model(artifact: SparseVit, program: Program) -> dict[str, Any]:
     totals = program.manifest["totals"]
     return {
-        "name": artifact.model, "weights": artifact.weights, "artifact_hash": artifact.content_hash(),
-        "tokens": artifact.tokens, "width": artifact.width, "depth": len(artifact.blocks), "heads": artifact.heads,
-        "patch_inputs": int(artifact.embed.weight.shape[1]), "classes": int(artifact.head.weight.shape[0]),
+        "width": artifact.width, "depth": len(artifact.blocks), "heads": artifact.heads,
         "drops": [{"block": index, **dataclasses.asdict(block.drop)} for index, block in enumerate(artifact.blocks)
                   if block.drop is not None],
         "expected_cycles": totals["expected_cycles"], "useful_macs": totals["useful_macs"],
@@ -97,10 +126,8 @@ def _model(artifact: SparseVit, program: Program) -> dict[str, Any]:
 def _preprocessing(artifact: SparseVit) -> dict[str, Any]:
     """From a picture to int8 codes; ``table[channel][pixel]`` includes normalization, scale and rounding."""
     return {
-        "image_size": artifact.image_size, "patch": artifact.patch, "crop_fraction": CROP_FRACTION,
         "resize": "bicubic, shorter side to floor(image_size / crop_fraction), centre crop", "colour": "RGB, 8 bits",
         "order": "row 0 is zero (CLS); patch by patch from the top left; within a patch channel, row, column",
-        "mean": list(artifact.mean), "std": list(artifact.std), "input_scale": artifact.input_scale,
         "code_max": INT8_MAX, "table": code_table(artifact.mean, artifact.std, artifact.input_scale).tolist(),
     }
 
@@ -121,5 +148,5 @@ def _output(artifact: SparseVit, config: HardwareConfig) -> dict[str, Any]:
     return {
         "classes": classes, "type": "int16 little endian", "word_bytes": LOGIT_WORD_BYTES,
         "bytes": ceil_div(classes, BLOCK) * LOGIT_WORD_BYTES, "buffer_bytes": size,
-        "stride": ceil_div(size, 4096) * 4096, "logit_scale": artifact.scales.get("logits"),
+        "stride": ceil_div(size, PAGE_BYTES) * PAGE_BYTES, "logit_scale": artifact.scales.get("logits"),
     }
