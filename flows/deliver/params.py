@@ -11,33 +11,23 @@ from flows.contracts import registers
 from flows.contracts.artifact import SparseVit
 from flows.contracts.hardware import BLOCK, PAGE_BYTES, HardwareConfig, ceil_div
 from flows.contracts.numerics import INT8_MAX
-from flows.contracts.preprocess import CROP_FRACTION, code_table
-from flows.contracts.program import HELLO, MAGIC, VERSION, Fields
+from flows.contracts.preprocess import code_table
 from flows.deliver.memory import LOGIT_WORD_BYTES, TestRun, digest, memory_image, memory_map
-from flows.deliver.shells import Shell
-
-FORMAT = 1
-"""Version of the layout of params.json."""
+from flows.deliver.shells import CLOCK, RESET, Shell
+from flows.driver_params import driver_params
+from rtl.verilog import TOP_MODULE
 
 
 def parameters(artifact: SparseVit, program: Program, board: Board, shell: Shell, test: TestRun) -> dict[str, Any]:
     """Content of ``params.json``, JSON-compatible, the same for the same arguments.
 
-    The driver (``boards/driver``) reads ``format``, ``hardware``, ``registers``, ``errors``, ``hello``, ``network`` and
-    ``program``; the rest is for people and other tools.
+    What the driver reads is that of :func:`flows.driver_params.driver_params`; the rest is for people and other tools.
     """
     config = program.config
     return {
-        "format": FORMAT,
-        "kernel": shell.top,
-        "hardware": _hardware(config),
-        "registers": register_map(),
-        "errors": error_codes(),
-        "hello": _bit_fields(HELLO),
-        "network": _network(artifact),
-        "program": {"file": "program/program.bin", "words": program.words, "bytes": int(program.stream.size),
-                    "sha256": digest(program.stream.tobytes()), "artifact_hash": artifact.content_hash(),
-                    "resident": program.manifest["resident"]},
+        **driver_params(program, artifact, program_file="driver/program.bin"),
+        "config_hash_hex": f"{config.config_hash():08x}",
+        "kernel": TOP_MODULE,
         "board": _board(board),
         "interfaces": _interfaces(config, board, shell),
         "model": _model(artifact, program),
@@ -46,53 +36,8 @@ def parameters(artifact: SparseVit, program: Program, board: Board, shell: Shell
         "output": _output(artifact, config),
         "memory": {"file": "program/memory.bin", "hex": "program/memory.hex", **memory_map(program),
                    "sha256": digest(memory_image(program, test))},
-        "test": {"picture": test.picture, "codes": "program/test_codes.bin", "image": "program/test_image.bin",
-                 "logits": "program/test_logits.bin", "tokens_kept": list(test.tokens_kept),
-                 "top": int(test.logits.argmax())},
-    }
-
-
-def _hardware(config: HardwareConfig) -> dict[str, Any]:
-    """The circuit, and what its ID registers hold."""
-    return {
-        "id": registers.ID_VALUE, "version": registers.VERSION_VALUE, "config_hash": config.config_hash(),
-        "config_hash_hex": f"{config.config_hash():08x}", "config": config.to_dict(), "clock_mhz": config.clock_mhz,
-        "page_bytes": PAGE_BYTES, "stream_bytes": config.stream_bytes, "magic": MAGIC, "program_version": VERSION,
-        "default_watchdog": registers.DEFAULT_WATCHDOG, "control_bytes": 1 << registers.ADDRESS_BITS,
-    }
-
-
-def register_map() -> list[dict[str, Any]]:
-    """The registers of ``s_axi_control`` with their fields."""
-    return [{"name": entry.name, "offset": entry.offset, "access": entry.access.name, "count": entry.count,
-             "doc": entry.doc,
-             "fields": [{"name": field.name, "low": field.low, "width": field.width,
-                         "access": (field.access or entry.access).name, "doc": field.doc}
-                        for field in entry.fields]} for entry in registers.REGISTERS]
-
-
-def error_codes() -> list[dict[str, Any]]:
-    """Values of the ERROR register."""
-    return [{"code": int(error), "name": error.name, "text": registers.error_text(error).split(": ", 1)[1]}
-            for error in registers.Error]
-
-
-def _bit_fields(fields: Fields) -> list[dict[str, Any]]:
-    """A header's fields from bit 0 upwards."""
-    low, entries = 0, []
-    for name, width in fields:
-        entries.append({"name": name, "low": low, "width": width})
-        low += width
-    return entries
-
-
-def _network(artifact: SparseVit) -> dict[str, Any]:
-    return {
-        "model": artifact.model, "weights": artifact.weights, "tokens": artifact.tokens,
-        "patch_inputs": int(artifact.embed.weight.shape[1]), "classes": int(artifact.head.weight.shape[0]),
-        "class_names": list(artifact.class_names), "image_size": artifact.image_size, "patch": artifact.patch,
-        "mean": list(artifact.mean), "std": list(artifact.std), "input_scale": artifact.input_scale,
-        "crop_fraction": CROP_FRACTION,
+        "test": {"picture": test.picture, "codes": "program/test_codes.bin", "logits": "program/test_logits.bin",
+                 "tokens_kept": list(test.tokens_kept), "top": int(test.logits.argmax())},
     }
 
 
@@ -104,7 +49,7 @@ def _board(board: Board) -> dict[str, Any]:
 
 def _interfaces(config: HardwareConfig, board: Board, shell: Shell) -> dict[str, Any]:
     return {
-        "clock": shell.clock, "reset": shell.reset, "interrupt": "interrupt",
+        "clock": CLOCK, "reset": RESET, "interrupt": "interrupt",
         "control": {"name": "s_axi_control", "base": board.control_base, "bytes": 1 << registers.ADDRESS_BITS},
         "memory": {"name": "m_axi_gmem", "data_bits": config.bus_bits, "address_bits": 64,
                    "port": board.ps_port or shell.memory_bank},
@@ -136,7 +81,8 @@ def _image(program: Program) -> dict[str, Any]:
     """Layout of the image buffer: word ``part * tokens + token`` holds ``word_bytes`` codes of that token."""
     places, manifest = memory_map(program), program.manifest
     return {
-        "tokens": manifest["tokens"], "patch_inputs": manifest["patch_inputs"], "word_bytes": program.config.stream_bytes,
+        "tokens": manifest["tokens"], "patch_inputs": manifest["patch_inputs"],
+        "word_bytes": program.config.stream_bytes,
         "words_per_token": ceil_div(manifest["patch_inputs"], program.config.stream_bytes),
         "bytes": places["image"]["bytes"], "stride": places["image_stride"], "block": BLOCK,
     }

@@ -93,8 +93,9 @@ def module_ports(text: str, module: str) -> list[Port]:
     if found is None:
         raise ConfigError(f"the Verilog has no module {module}; generate it again")
     names = [name.strip() for name in found[1].split(",")]
-    declared = {match[3]: Port(match[3], match[1], 1 if match[2] is None else int(match[2]) + 1) for match in re.finditer(
-        r"^\s*(input|output)\s+(?:wire\s+|reg\s+)?(?:\[(\d+):0\]\s*)?(\w+)\s*;", found[2], re.MULTILINE)}
+    declaration = r"^\s*(input|output)\s+(?:wire\s+|reg\s+)?(?:\[(\d+):0\]\s*)?(\w+)\s*;"
+    declared = {match[3]: Port(match[3], match[1], 1 if match[2] is None else int(match[2]) + 1)
+                for match in re.finditer(declaration, found[2], re.MULTILINE)}
     if missing := [name for name in names if name not in declared]:
         raise ConfigError(f"port {missing[0]} of module {module} has no direction; generate the Verilog again")
     return [declared[name] for name in names]

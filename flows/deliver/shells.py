@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from boards.board import Board
 from flows.contracts.errors import ConfigError
-from rtl.verilog import TOP_MODULE
 
-KERNEL = "vit_kernel"
-"""Top module and name of the RTL kernel for Alveo: the accelerator with the clock and reset names Vitis asks for."""
+CLOCK, RESET = "aclk", "aresetn"
+"""Ports of the accelerator. Vitis takes kernels with these names from release 2021.1 on."""
 INSTANCE = "vit_accel_0"
 """Cell of the accelerator in a block design: the IP's name in PYNQ and in the .hwh."""
 
@@ -26,19 +25,12 @@ class Shell:
     Attributes
     ----------
     name : one of :data:`boards.board.SHELLS`
-    top : module that becomes the IP
-    clock, reset : its clock and its active-low reset
-    cell : accelerator within ``top``, as a path prefix of its cells
     block_design, kernel : whether there is a block design, or a kernel for v++
     bitstream : suffix of what configures the device
     memory_bank : of v++, empty otherwise
     """
 
     name: str
-    top: str
-    clock: str
-    reset: str
-    cell: str
     block_design: bool
     kernel: bool
     bitstream: str
@@ -55,12 +47,11 @@ def shell_of(board: Board) -> Shell:
     """
     if board.shell == "alveo":
         bank = "HBM[0]" if board.memory.kind.startswith("hbm") else "DDR[0]"
-        return Shell("alveo", KERNEL, "ap_clk", "ap_rst_n", "accel/", block_design=False, kernel=True,
-                     bitstream="xclbin", memory_bank=bank)
+        return Shell("alveo", block_design=False, kernel=True, bitstream="xclbin", memory_bank=bank)
     known = {"zynqmp": ZYNQMP_PORTS, "zynq7": ZYNQ7_PORTS}.get(board.shell)
     if known is not None and board.ps_port not in known:
         raise ConfigError(f"board {board.name} has memory port {board.ps_port!r}; {board.shell} has {', '.join(known)}")
     if board.shell not in ("zynq7", "zynqmp", "versal", "fabric"):
         raise ConfigError(f"board {board.name} has shell {board.shell!r}, for which there are no scripts")
-    return Shell(board.shell, TOP_MODULE, "aclk", "aresetn", "", block_design=board.shell != "fabric", kernel=False,
+    return Shell(board.shell, block_design=board.shell != "fabric", kernel=False,
                  bitstream="pdi" if board.shell == "versal" else "bit", memory_bank="")
