@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 import flows.cli_boards
+import flows.cli_deliver
 import flows.cli_eval
 import flows.cli_prune
 import flows.cli_train  # noqa: F401 - these add their commands
@@ -162,37 +163,6 @@ def compile_command(
             print_json({"manifest": program.manifest, "hardware": program.config.to_dict()})
         else:
             screen.print(summary(program))
-
-
-@app.command()
-def verilog(
-    out: Annotated[Path, typer.Option(help="Folder to write vit_accel.v and hardware.json into.")] = Path("out"),
-    artifact: ArtifactFile = None,
-    clusters: Clusters = 4,
-    groups: Groups = 1,
-    hardware: Hardware = None,
-) -> None:
-    """Generate the accelerator as Verilog, sized for an artifact, or for DeiT-Tiny."""
-    with errors():
-        from flows.compile import config_for
-        from flows.contracts.artifact import load_artifact
-        from flows.contracts.files import replacing
-        from flows.contracts.hardware import HardwareConfig
-        from flows.sim_flow import write_json
-        from sim.accelerator import verilog_of
-
-        fields = {"groups": groups, **hardware_fields(hardware)}
-        if artifact is not None:
-            config = config_for(load_artifact(artifact), clusters=clusters, **fields)
-        else:
-            banks = 16 if clusters > 8 else 8
-            config = HardwareConfig.from_dict({"clusters": clusters, "banks": banks, **fields})
-        text = verilog_of(config)
-        with replacing(out / "vit_accel.v") as part:
-            part.write_text(text)
-        write_json(out / "hardware.json", {**config.to_dict(), "config_hash": f"{config.config_hash():08x}"})
-        screen.print(f"{escape(str(out / 'vit_accel.v'))}: {config.macs_per_cycle} MACs per cycle, "
-                     f"configuration {config.config_hash():08x}", soft_wrap=True)
 
 
 @app.command()

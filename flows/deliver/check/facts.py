@@ -29,13 +29,15 @@ def read_params(folder: Path) -> dict[str, Any]:
         params = json.loads(path.read_text())
         board_of(params)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{folder} is no folder of 'sievit verilog --board' ({type(error).__name__}: {error})") from None
+        raise ConfigError(f"{folder} is no folder of 'sievit verilog --board' ({type(error).__name__}: {error})"
+                          ) from None
     return params
 
 
 def board_of(params: dict[str, Any]) -> Board:
     """The board that a deliverable was made for."""
     facts = dict(params["board"])
+    facts["device"] = Resources(**facts["device"])
     facts["slrs"] = tuple(Resources(**slr) for slr in facts["slrs"])
     facts["memories"] = tuple(Memory(**memory) for memory in facts["memories"])
     return Board(**facts, sources={})

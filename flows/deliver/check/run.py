@@ -26,11 +26,20 @@ TIMEOUT = 120
 
 @dataclass(frozen=True)
 class Finding:
-    """Outcome of one make target: its exit status, and the lines it printed on the standard error output."""
+    """Outcome of one make target.
+
+    Attributes
+    ----------
+    target : of the Makefile
+    status : exit status of make
+    errors : lines on the standard error output
+    products : files in ``bitstream/`` afterwards
+    """
 
     target: str
     status: int
     errors: str
+    products: tuple[str, ...]
 
     @property
     def good(self) -> bool:
@@ -104,7 +113,8 @@ def _make(folder: Path, target: str, tools: dict[str, str], variables: Sequence[
     command = ["make", "-s", target, *(f"{name}={path}" for name, path in tools.items()), *variables]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False,
                           timeout=TIMEOUT)
-    return Finding(target, done.returncode, done.stderr.strip())
+    products = tuple(sorted(path.name for path in (folder / "bitstream").glob("*")))
+    return Finding(target, done.returncode, done.stderr.strip(), products)
 
 
 def _tools(scratch: Path, folder: Path, params: dict[str, Any], faults: Iterable[str]) -> dict[str, str]:
