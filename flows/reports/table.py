@@ -50,7 +50,7 @@ def _boxed(block: list[str]) -> Iterator[Table]:
 
 
 def ruled_tables(text: str) -> Iterator[Table]:
-    """Tables of a heading, a line of dashes under each title, and rows; an empty line ends them.
+    """Tables of a heading, a line of dashes under each title, and rows; an empty line or a rule ends them.
 
     Dashes are as wide as the title, not as the column: names go beyond them to the right, numbers to the left. Columns
     are divided where all rows are blank.
@@ -59,7 +59,7 @@ def ruled_tables(text: str) -> Iterator[Table]:
     for index in range(1, len(lines)):
         if not re.fullmatch(r"\s*-+(\s+-+)+\s*", lines[index]):
             continue
-        rows = list(itertools.takewhile(str.strip, lines[index + 1:]))
+        rows = list(itertools.takewhile(lambda line: line.strip(" -"), lines[index + 1:]))
         spans = _spans(lines[index], [lines[index - 1], *rows])
         titles, *cells = [tuple(line[start:end].strip() for start, end in spans) for line in (lines[index - 1], *rows)]
         yield Table(titles, tuple(cells))
