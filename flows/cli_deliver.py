@@ -109,7 +109,7 @@ def _plain_verilog(out: Path, artifact: Path | None, clusters: int | None, field
 def _deliver(out: Path, board_name: str, artifact_file: Path | None, options: Any, clusters: int | None,
              fields: dict[str, Any], image: Path | None, force: bool, show: Any) -> dict[str, Any]:
     from boards.catalog import load_board
-    from flows.compile import config_for
+    from flows.board_config import config_on
     from flows.deliver.folder import check_replaceable, write_folder
     from flows.sim_flow import ExportOptions, SimOptions, obtain_artifact
 
@@ -117,13 +117,8 @@ def _deliver(out: Path, board_name: str, artifact_file: Path | None, options: An
     check_replaceable(out, force=force)
     network = obtain_artifact(SimOptions(export=options or ExportOptions(), artifact=artifact_file),
                               lambda share: show("export", share))
-    if clusters is None and not fields:
-        from flows.board_config import config_on
-
-        config = config_on(network, board_name)
-    else:
-        config = config_for(network, clusters=4 if clusters is None else clusters,
-                            **{"clock_mhz": board.clock_mhz, **fields})
+    given = fields if clusters is None else {"clusters": clusters, **fields}
+    config = config_on(network, board, fixed=given, report=show)
     return write_folder(network, config, board, out, picture=image, force=force, progress=show)
 
 

@@ -36,56 +36,72 @@ def test_groups_in_regions_pass(pristine: MakeFolder) -> None:
     assert [item.errors for item in found] == ["", ""]
 
 
+PACKAGE = "tcl/package_ip.tcl"
+DESIGN = "tcl/block_design.tcl"
+BUILD = "tcl/build_bitstream.tcl"
+TIMING = "xdc/timing.xdc"
+COMMON = "tcl/common.tcl"
+FLOORPLAN = "xdc/floorplan.xdc"
+SYNTH = "tcl/synth_ooc.tcl"
+
 # Script, text and its replacement, target that has to fail, and what it says.
 MISTAKES = {
-    "missing source": ("tcl/package_ip.tcl", "need_file rtl vit_accel.v", "need_file rtl vit_accel2.v", "ip",
-                       "missing file rtl/vit_accel2.v"),
-    "unknown bus": ("tcl/package_ip.tcl", "-busif m_axi_gmem -clock", "-busif m_axi_hbm -clock", "ip", "m_axi_hbm"),
-    "bus without clock": ("tcl/package_ip.tcl", "ipx::associate_bus_interfaces -busif m_axi_gmem -clock aclk $core\n", "",
-                          "ip", "interface m_axi_gmem has no clock"),
-    "reset as clock": ("tcl/package_ip.tcl", "m_axi_gmem -clock aclk", "m_axi_gmem -clock aresetn", "ip",
-                       "aresetn is no clock"),
-    "register left out": ("tcl/package_ip.tcl", "set register [add_register $block WATCHDOG", "set other [list $block WATCHDOG",
-                          "ip", "register WATCHDOG is not described"),
-    "register moved": ("tcl/package_ip.tcl", "IMAGES 0x080", "IMAGES 0x090", "ip", "register IMAGES is at another address"),
-    "unknown command": ("tcl/package_ip.tcl", "ipx::save_core $core", "ipx::save_cores $core", "ip",
-                        "unknown command ipx::save_cores"),
-    "unknown option": ("tcl/package_ip.tcl", "-taxonomy /UserIP", "-taxonomi /UserIP", "ip", "has no option -taxonomi"),
-    "another part": ("tcl/common.tcl", "xczu9eg-ffvb1156-2-e", "xczu7ev-ffvc1156-2-e", "ip", "is not the board's"),
-    "another board": ("tcl/common.tcl", "xilinx.com:zcu102", "xilinx.com:zcu104", "bd", "is not installed"),
-    "clock period": ("xdc/timing.xdc", "-period 5.000", "-period 4.000", "ooc", "period 4.0 is not the target's 5.0"),
-    "clock port": ("xdc/timing.xdc", "get_ports aclk", "get_ports ap_clk", "ooc", "no port ap_clk"),
-    "program in constraints": ("xdc/timing.xdc", "create_clock", "foreach i {1} {}\ncreate_clock", "ooc", "foreach"),
-    "top of synthesis": ("tcl/common.tcl", "set top vit_accel", "set top vit_accelerator", "ooc", "no module vit_accelerator"),
-    "report option": ("tcl/synth_ooc.tcl", "-delay_type min_max", "-delay min_max", "ooc", "has no option -delay"),
-    "memory port": ("tcl/block_design.tcl", "ps/S_AXI_HP0_FPD", "ps/S_AXI_HP1_FPD", "bd", "no interface ps/S_AXI_HP1_FPD"),
-    "directions": ("tcl/block_design.tcl", "[get_bd_intf_pins control/M00_AXI] [get_bd_intf_pins vit_accel_0/s_axi_control]",
-                   "[get_bd_intf_pins control/M00_AXI] [get_bd_intf_pins vit_accel_0/m_axi_gmem]", "bd", "both master"),
-    "connected twice": ("tcl/block_design.tcl", "[get_bd_intf_pins memory/M00_AXI]", "[get_bd_intf_pins control/M00_AXI]",
-                        "bd", "connected already"),
-    "not connected": ("tcl/block_design.tcl",
-                      "connect_bd_intf_net [get_bd_intf_pins memory/M00_AXI] [get_bd_intf_pins ps/S_AXI_HP0_FPD]\n", "",
-                      "bd", "interface memory/M00_AXI is not connected"),
-    "clock not connected": ("tcl/block_design.tcl", "ps/saxihp0_fpd_aclk ", "", "bd", "ps/saxihp0_fpd_aclk is not driven"),
-    "reset not connected": ("tcl/block_design.tcl",
-                            "connect_bd_net [get_bd_pins reset/peripheral_aresetn] [get_bd_pins vit_accel_0/aresetn]\n", "",
-                            "bd", "vit_accel_0/aresetn is not driven"),
-    "active-high reset": ("tcl/block_design.tcl", "reset/peripheral_aresetn]", "reset/peripheral_reset]", "bd",
-                          "vit_accel_0/aresetn is a reset, reset/peripheral_reset a resethigh"),
-    "interrupt": ("tcl/block_design.tcl", "connect_bd_net [get_bd_pins vit_accel_0/interrupt] [get_bd_pins ps/pl_ps_irq0]\n", "",
-                  "bd", "ps/pl_ps_irq0 is not driven"),
-    "setting": ("tcl/block_design.tcl", "CONFIG.PSU__USE__IRQ0", "CONFIG.PSU__USE_IRQ0", "bd", "has no setting PSU__USE_IRQ0"),
-    "frequency": ("tcl/block_design.tcl", "FREQMHZ {200}", "FREQMHZ {250}", "bd", "not the target of 200.0 MHz"),
-    "no memory": ("tcl/block_design.tcl", "assign_bd_address -target_address_space [get_bd_addr_spaces vit_accel_0/m_axi_gmem]",
-                  "list", "bd", "no memory is mapped for the accelerator"),
-    "register address": ("tcl/block_design.tcl", "-offset 0xa0000000", "-offset 0xb0000000", "bd", "the board says 2684354560"),
-    "IP version": ("tcl/block_design.tcl", "[newest_ip xilinx.com:ip:smartconnect] control",
-                   "xilinx.com:ip:smartconnect:2020.1 control", "bd", "no IP xilinx.com:ip:smartconnect:2020.1"),
-    "wrong step": ("tcl/build_bitstream.tcl", "-to_step write_bitstream", "-to_step write_device_image", "bitstream",
-                   "step write_device_image makes no .bit"),
-    "wrong project": ("tcl/build_bitstream.tcl", "build bd vit_accel.xpr", "build bd system.xpr", "bitstream",
-                      "missing file build/bd/system.xpr"),
-    "script of the Makefile": ("Makefile", "$(call run,block_design)", "$(call run,blockdesign)", "bd", "blockdesign.tcl"),
+    "missing source": (
+        PACKAGE, "need_file rtl vit_accel.v", "need_file rtl vit_accel2.v", "ip", "missing file rtl/vit_accel2.v"),
+    "unknown bus": (PACKAGE, "-busif m_axi_gmem -clock", "-busif m_axi_hbm -clock", "ip", "m_axi_hbm"),
+    "bus without clock": (
+        PACKAGE, "ipx::associate_bus_interfaces -busif m_axi_gmem -clock aclk $core\n", "", "ip",
+        "interface m_axi_gmem has no clock"),
+    "reset as clock": (PACKAGE, "m_axi_gmem -clock aclk", "m_axi_gmem -clock aresetn", "ip", "aresetn is no clock"),
+    "register left out": (
+        PACKAGE, "set register [add_register $block WATCHDOG", "set other [list $block WATCHDOG", "ip",
+        "register WATCHDOG is not described"),
+    "register moved": (PACKAGE, "IMAGES 0x080", "IMAGES 0x090", "ip", "register IMAGES is at another address"),
+    "unknown command": (
+        PACKAGE, "ipx::save_core $core", "ipx::save_cores $core", "ip", "unknown command ipx::save_cores"),
+    "unknown option": (PACKAGE, "-taxonomy /UserIP", "-taxonomi /UserIP", "ip", "has no option -taxonomi"),
+    "another part": (COMMON, "xczu9eg-ffvb1156-2-e", "xczu7ev-ffvc1156-2-e", "ip", "is not the board's"),
+    "another board": (COMMON, "xilinx.com:zcu102", "xilinx.com:zcu104", "bd", "is not installed"),
+    "clock period": (TIMING, "-period 5.000", "-period 4.000", "ooc", "period 4.0 is not the target's 5.0"),
+    "clock port": (TIMING, "get_ports aclk", "get_ports ap_clk", "ooc", "no port ap_clk"),
+    "program in constraints": (TIMING, "create_clock", "foreach i {1} {}\ncreate_clock", "ooc", "foreach"),
+    "top of synthesis": (COMMON, "set top vit_accel", "set top vit_accelerator", "ooc", "no module vit_accelerator"),
+    "report option": (SYNTH, "-delay_type min_max", "-delay min_max", "ooc", "has no option -delay"),
+    "memory port": (DESIGN, "ps/S_AXI_HP0_FPD", "ps/S_AXI_HP1_FPD", "bd", "no interface ps/S_AXI_HP1_FPD"),
+    "directions": (
+        DESIGN, "[get_bd_intf_pins control/M00_AXI] [get_bd_intf_pins vit_accel_0/s_axi_control]",
+        "[get_bd_intf_pins control/M00_AXI] [get_bd_intf_pins vit_accel_0/m_axi_gmem]", "bd", "both master"),
+    "connected twice": (
+        DESIGN, "[get_bd_intf_pins memory/M00_AXI]", "[get_bd_intf_pins control/M00_AXI]", "bd", "connected already"),
+    "not connected": (
+        DESIGN, "connect_bd_intf_net [get_bd_intf_pins memory/M00_AXI] [get_bd_intf_pins ps/S_AXI_HP0_FPD]\n", "", "bd",
+        "interface memory/M00_AXI is not connected"),
+    "clock not connected": (DESIGN, "ps/saxihp0_fpd_aclk ", "", "bd", "ps/saxihp0_fpd_aclk is not driven"),
+    "reset not connected": (
+        DESIGN, "connect_bd_net [get_bd_pins reset/peripheral_aresetn] [get_bd_pins vit_accel_0/aresetn]\n", "", "bd",
+        "vit_accel_0/aresetn is not driven"),
+    "active-high reset": (
+        DESIGN, "reset/peripheral_aresetn]", "reset/peripheral_reset]", "bd",
+        "vit_accel_0/aresetn is a reset, reset/peripheral_reset a resethigh"),
+    "interrupt": (
+        DESIGN, "connect_bd_net [get_bd_pins vit_accel_0/interrupt] [get_bd_pins ps/pl_ps_irq0]\n", "", "bd",
+        "ps/pl_ps_irq0 is not driven"),
+    "setting": (DESIGN, "CONFIG.PSU__USE__IRQ0", "CONFIG.PSU__USE_IRQ0", "bd", "has no setting PSU__USE_IRQ0"),
+    "frequency": (DESIGN, "FREQMHZ {200}", "FREQMHZ {250}", "bd", "not the target of 200.0 MHz"),
+    "no memory": (
+        DESIGN, "assign_bd_address -target_address_space [get_bd_addr_spaces vit_accel_0/m_axi_gmem]", "list", "bd",
+        "no memory is mapped for the accelerator"),
+    "register address": (DESIGN, "-offset 0xa0000000", "-offset 0xb0000000", "bd", "the board says 2684354560"),
+    "IP version": (
+        DESIGN, "[newest_ip xilinx.com:ip:smartconnect] control", "xilinx.com:ip:smartconnect:2020.1 control", "bd",
+        "no IP xilinx.com:ip:smartconnect:2020.1"),
+    "wrong step": (
+        BUILD, "-to_step write_bitstream", "-to_step write_device_image", "bitstream",
+        "step write_device_image makes no .bit"),
+    "wrong project": (
+        BUILD, "build bd vit_accel.xpr", "build bd system.xpr", "bitstream", "missing file build/bd/system.xpr"),
+    "script of the Makefile": (
+        "Makefile", "$(call run,block_design)", "$(call run,blockdesign)", "bd", "blockdesign.tcl"),
 }
 
 
@@ -109,17 +125,19 @@ def test_mistake_is_caught(mistake: str, folder: MakeFolder) -> None:
 
 
 KERNEL_MISTAKES = {
-    "no kernel": ("tcl/package_ip.tcl", "set_property sdx_kernel true $core\n", "", "ip", "property sdx_kernel is not set"),
-    "kernel name": ("tcl/package_ip.tcl", "-kernel_name vit_accel", "-kernel_name vit", "ip", "no module vit"),
-    "pointer's bus": ("tcl/package_ip.tcl", "set_property value m_axi_gmem [ipx", "set_property value m_axi_hbm [ipx", "ip",
-                      "no interface m_axi_hbm"),
-    "unknown cell": ("xdc/floorplan.xdc", "top/core/group1", "top/core/group9", "ooc", "no cell top/core/group9"),
-    "unknown region": ("xdc/floorplan.xdc", "{SLR1}", "{SLR4}", "ooc", "no region SLR4"),
-    "cell in two regions": ("xdc/floorplan.xdc", "[list top/core/group1]", "[list top/core/group0]", "ooc", "in two regions"),
+    "no kernel": (PACKAGE, "set_property sdx_kernel true $core\n", "", "ip", "property sdx_kernel is not set"),
+    "kernel name": (PACKAGE, "-kernel_name vit_accel", "-kernel_name vit", "ip", "no module vit"),
+    "pointer's bus": (
+        PACKAGE, "set_property value m_axi_gmem [ipx", "set_property value m_axi_hbm [ipx", "ip",
+        "no interface m_axi_hbm"),
+    "unknown cell": (FLOORPLAN, "top/core/group1", "top/core/group9", "ooc", "no cell top/core/group9"),
+    "unknown region": (FLOORPLAN, "{SLR1}", "{SLR4}", "ooc", "no region SLR4"),
+    "cell in two regions": (FLOORPLAN, "[list top/core/group1]", "[list top/core/group0]", "ooc", "in two regions"),
     "group not found": ("tcl/place_slr.tcl", "top/core/group1", "top/core/group9", "bitstream", "expected one cell"),
     "memory bank": ("link.cfg", "DDR[0]", "DDR0", "bitstream", "sp=vit_accel_1.m_axi_gmem:DDR0"),
     "instance": ("link.cfg", "nk=vit_accel:1:vit_accel_1", "nk=vit_accel:1:vit_1", "bitstream", "nk=vit_accel:1:vit_1"),
-    "bus width": ("kernel.xml", 'dataWidth="128"', 'dataWidth="512"', "bitstream", "m_axi_gmem is not as in the Verilog"),
+    "bus width": (
+        "kernel.xml", 'dataWidth="128"', 'dataWidth="512"', "bitstream", "m_axi_gmem is not as in the Verilog"),
     "arguments overlap": ("kernel.xml", 'offset="0x01c"', 'offset="0x014"', "bitstream", "argument image"),
     "option of v++": ("Makefile", "--kernel_frequency", "--frequency", "bitstream", "no option --frequency"),
 }

@@ -141,7 +141,8 @@ stub::command launch_runs {-jobs= -to_step=} 1 1 {
     lassign $stub::project name folder
     set ended [expr {![stub::fault $run]}]
     set stub::property($run,PROGRESS) [expr {$ended ? "100%" : "37%"}]
-    set stub::property($run,STATUS) [expr {$ended ? "$run Complete!" : "$run ERROR"}]
+    set complete [expr {[stub::fault timing] ? "Complete, Failed Timing!" : "Complete!"}]
+    set stub::property($run,STATUS) [expr {$ended ? "$run $complete" : "$run ERROR"}]
     if {$run eq "impl_1"} {
         set step [stub::option $options -to_step]
         set suffix [dict get {write_bitstream bit write_device_image pdi} $step]
@@ -461,12 +462,12 @@ proc stub::shape_accelerator {cell} {
     return [list $pins $interfaces]
 }
 set stub::settings [dict create \
-    smartconnect {NUM_SI NUM_MI NUM_CLKS} proc_sys_reset {} versal_cips {PS_PMC_CONFIG} axi_noc {NUM_SI NUM_CLKS NUM_MI} accelerator {} \
+    smartconnect {NUM_SI NUM_MI NUM_CLKS} proc_sys_reset {} versal_cips {PS_PMC_CONFIG CLOCK_MODE PS_PL_CONNECTIVITY_MODE} axi_noc {NUM_SI NUM_CLKS NUM_MI} accelerator {} \
     zynq_ultra_ps_e {PSU__USE__M_AXI_GP[0-2] PSU__USE__S_AXI_GP[0-6] PSU__SAXIGP[0-6]__DATA_WIDTH PSU__MAXIGP[0-2]__DATA_WIDTH PSU__FPGA_PL0_ENABLE \
         PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ PSU__USE__IRQ0} \
     processing_system7 {PCW_USE_M_AXI_GP[01] PCW_USE_S_AXI_HP[0-3] PCW_S_AXI_HP[0-3]_DATA_WIDTH PCW_EN_CLK0_PORT PCW_EN_RST0_PORT \
         PCW_FPGA0_PERIPHERAL_FREQMHZ PCW_USE_FABRIC_INTERRUPT PCW_IRQ_F2P_INTR}]
-set stub::pmc_settings {PS_USE_M_AXI_FPD PS_M_AXI_FPD_DATA_WIDTH PS_USE_PMCPL_CLK0 PMC_CRP_PL0_REF_CTRL_FREQMHZ PS_NUM_FABRIC_RESETS PS_IRQ_USAGE}
+set stub::pmc_settings {CLOCK_MODE PS_USE_M_AXI_FPD PS_M_AXI_FPD_DATA_WIDTH PS_USE_PMCPL_CLK0 PMC_CRP_PL0_REF_CTRL_FREQMHZ PS_NUM_FABRIC_RESETS PS_IRQ_USAGE}
 
 # Pins and interfaces of a cell from its settings; connections must not hang on any that vanish.
 proc stub::reshape {cell} {
