@@ -15,7 +15,7 @@ from .parameters import Parameters
 from .results import output_bytes
 from .transport import ArrayBuffer, TransportBase
 
-FIRST_ADDRESS = 0x0010_0000
+FIRST_ADDRESS = 0x8_0010_0000
 CYCLES_PER_IMAGE = 1000
 _STORED = ("PROGRAM_LO", "PROGRAM_HI", "IMAGE_LO", "IMAGE_HI", "OUTPUT_LO", "OUTPUT_HI", "PROGRAM_WORDS", "WATCHDOG",
            "IMAGES", "IMAGE_STRIDE", "OUTPUT_STRIDE")
