@@ -1,4 +1,4 @@
-"""The driver's way to the simulated accelerator: registers and memory through cocotbext-axi, the interrupt from its pin.
+"""The driver's way to the simulated accelerator: registers and memory through cocotbext-axi, the pin as interrupt.
 
 The driver is ordinary blocking code. It runs in a thread of :func:`cocotb.task.bridge`; every access hands control to
 the simulator until it is done, and simulated time stands still while the driver itself works. Its seconds are those of
@@ -40,10 +40,10 @@ class SimMemory:
 
     def __init__(self, dut: Any, size: int) -> None:
         self.data = np.zeros(size, np.uint8)
-        self.bad = (0, 0)
+        self.bad: tuple[int, int] = (0, 0)
         bus = AxiBus.from_prefix(dut, "m_axi_gmem")
-        self._slave = AxiSlave(bus, dut.aclk, dut.aresetn, target=self, reset_active_level=False)
-        write, read = self._slave.write_if, self._slave.read_if
+        slave: Any = AxiSlave(bus, dut.aclk, dut.aresetn, target=self, reset_active_level=False)
+        write, read = slave.write_if, slave.read_if
         self._channels = [write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel]
         for part in (write, read):
             part.log.setLevel("WARNING")
@@ -90,7 +90,7 @@ class SimTransport:
         self._dut = dut
         self.memory = SimMemory(dut, size)
         bus = AxiLiteBus.from_prefix(dut, "s_axi_control")
-        self._control = AxiLiteMaster(bus, dut.aclk, dut.aresetn, reset_active_level=False)
+        self._control: Any = AxiLiteMaster(bus, dut.aclk, dut.aresetn, reset_active_level=False)
         for part in (self._control.write_if, self._control.read_if):
             part.log.setLevel("WARNING")
         self.has_interrupt = True

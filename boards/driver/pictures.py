@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,18 +48,18 @@ def load_picture(path: object) -> np.ndarray:
         raise PictureError(f"{path} cannot be read as a picture ({error}); give a JPEG, PNG or other picture") from None
 
 
-def rgb_array(image: object) -> np.ndarray:
+def rgb_array(image: Any) -> np.ndarray:
     """Pixels of a Pillow image as uint8 RGB; 16-bit grey is scaled, transparent parts become white."""
     from PIL import Image
 
-    if image.mode.startswith("I;16") or image.mode == "I":  # type: ignore[attr-defined]
+    if image.mode.startswith("I;16") or image.mode == "I":
         grey = np.clip(np.asarray(image, dtype=np.int64), 0, 65535) >> 8
         return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:  # type: ignore[attr-defined]
-        image = image.convert("RGBA")  # type: ignore[attr-defined]
-        canvas = Image.new("RGBA", image.size, "white")  # type: ignore[attr-defined]
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        canvas = Image.new("RGBA", image.size, "white")
         return np.array(Image.alpha_composite(canvas, image).convert("RGB"))
-    return np.array(image.convert("RGB"))  # type: ignore[attr-defined]
+    return np.array(image.convert("RGB"))
 
 
 def to_codes(picture: object, network: Network, *, resize: bool = True) -> np.ndarray:

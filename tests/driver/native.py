@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,14 +44,8 @@ def build_model(verilog: str, main: Path, sources: Sequence[Path], includes: Pat
                 "--no-timing", "--noassert", "-o", "model", "-CFLAGS", f"-I{includes} {' '.join(flags)}",
                 str(design), str(main), *map(str, objects)]
     _run(verilate, target)
-    _reuse_runtime(target)
     _run(["make", "-j", str(os.cpu_count() or 1), "-C", str(target), "-f", "Vvit_accel.mk", "model"], target)
     return target / "model"
-
-
-def _reuse_runtime(target: Path) -> None:
-    """Nothing of Verilator's run-time library depends on the design, but tracing and VPI are left out here."""
-    del target
 
 
 def _run(command: list[str], folder: Path) -> None:
