@@ -222,8 +222,8 @@ class Accelerator:
         page = self.params.hardware["page_bytes"]
         buffer = self.transport.allocate(-(-nbytes // page) * page)
         if buffer.address % page:
-            raise DriverError(f"a buffer begins at {buffer.address:#x}, which is no multiple of {page}; allocate() of the "
-                              "transport must align it")
+            raise DriverError(f"a buffer begins at {buffer.address:#x}, which is no multiple of {page}; the transport "
+                              "must align what it allocates")
         return buffer
 
     def _run(self, images: list, resize: bool, timeout: float | None) -> tuple:

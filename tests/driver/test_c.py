@@ -97,8 +97,8 @@ def test_on_the_model(case: Case, model: Path, tmp_path: Path, latency: int, sta
     for name, (status, text) in {
             "no_program": (-6, "no program is loaded"), "too_many": (-5, "memory is too small"),
             "timeout": (-8, "did not end in time"), "busy": (-7, "still under way"),
-            "other": (-3, "different hardware configurations"), "cut": (-4, "incomplete"), "small": (-4, "not a program"),
-            "no_memory": (-5, "memory is too small")}.items():
+            "other": (-3, "different hardware configurations"), "cut": (-4, "incomplete"),
+            "small": (-4, "not a program"), "no_memory": (-5, "memory is too small")}.items():
         line = seen.pop(name)
         assert line.startswith(f"{status} ") and text in line
     assert not seen

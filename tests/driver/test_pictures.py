@@ -42,7 +42,8 @@ def test_bicubic_is_pillows(width: int, height: int, new_width: int, new_height:
     np.testing.assert_array_equal(bicubic(picture, *size), expected)
 
 
-@pytest.mark.parametrize("shape", [(333, 500), (500, 375), (224, 224), (249, 248), (248, 248), (100, 700), (600, 250), (64, 48)])
+@pytest.mark.parametrize("shape", [(333, 500), (500, 375), (224, 224), (249, 248), (248, 248), (100, 700), (600, 250),
+                                   (64, 48)])
 @pytest.mark.parametrize("resize", [True, False])
 def test_crop_and_codes(shape: tuple[int, int], resize: bool) -> None:
     """As a DeiT takes pictures: resized to 248, cropped to 224, with ImageNet's mean."""
