@@ -1,4 +1,4 @@
-"""The commands ``sievit boards`` and ``sievit search``."""
+"""The command ``sievit boards``."""
 
 from __future__ import annotations
 

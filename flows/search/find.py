@@ -18,15 +18,16 @@ from flows.contracts.hardware import HardwareConfig
 from flows.contracts.resources import Resources
 from flows.search import reasons
 from flows.search.cycles import CycleModel
-from flows.search.limits import LIMITS, Parts, Placement, Shortage, limits_with, place
+from flows.search.limits import Parts, Placement, Shortage, limits_with, place
 from flows.search.result import Point, SearchResult, pareto_set
 from flows.search.space import bytes_per_cycle, configurations
 
-STEP = 0.06
-"""A configuration is looked at when its bound is lower by this share than the best of the cheaper ones."""
+STEP, COARSE = 0.06, 0.25
+"""A configuration is looked at when its bound is lower by this share than the best of the cheaper ones: the second
+where the goal is still far, twice the fastest or the target, or has been reached."""
 NEAR = 0.03
 """Configurations slower than the fastest by this share count as equally fast: the smallest of them is chosen."""
-LAST = 6
+LAST = 4
 """Further configurations looked at in the end, that may be faster than the fastest found."""
 
 Report = Callable[[str, float], None]
@@ -81,7 +82,8 @@ def search(artifact: SparseVit, board: Board, *, latency_ms: float | None = None
     allowed, show = limits_with(limits or {}), report or (lambda stage, share: None)
     model = CycleModel(artifact, bytes_per_cycle(board))
     space = _Space(artifact, board, allowed, dict(fixed or {}), parts_of or model_parts, model, show)
-    points = _evaluate(space.fitting, model, show)
+    goal = None if latency_ms is None else latency_ms * board.clock_mhz * 1000
+    points = _evaluate(space.fitting, model, goal, show)
     front = pareto_set(points)
     choice = _choose(front, latency_ms)
     lines = reasons.of_choice(choice, front, space.dropped, board, latency_ms) if choice else \
@@ -122,8 +124,8 @@ class _Space:
         self.fitting.sort(key=lambda item: (item.share, item.bound, tuple(item.config.to_dict().items())))
 
 
-def _evaluate(candidates: list[Candidate], model: CycleModel, show: Report) -> list[Point]:
-    """Points of the candidates that are worth to be compiled."""
+def _evaluate(candidates: list[Candidate], model: CycleModel, goal: float | None, show: Report) -> list[Point]:
+    """Points of the candidates that are worth to be compiled; ``goal`` is a number of cycles."""
     points: list[Point] = []
     seen: set[HardwareConfig] = set()
     best, fastest = float("inf"), min((item.bound for item in candidates), default=0)
@@ -137,7 +139,7 @@ def _evaluate(candidates: list[Candidate], model: CycleModel, show: Report) -> l
 
     first = max((item.bound for item in candidates[:1]), default=1)
     for item in candidates:
-        if item.bound < (1 - STEP) * best:
+        if item.bound < (1 - _step(best, goal, fastest)) * best:
             show("compile", _progress(first, min(best, first), fastest))
             best = min(best, look(item).cycles)
     if points:
@@ -152,6 +154,12 @@ def _evaluate(candidates: list[Candidate], model: CycleModel, show: Report) -> l
     return points
 
 
+def _step(best: float, goal: float | None, fastest: int) -> float:
+    near = fastest if goal is None else max(goal, fastest)
+    reached = goal is not None and best <= goal
+    return COARSE if best > 2 * near or reached else STEP
+
+
 def _progress(first: float, best: float, last: float) -> float:
     return 0.9 * (first - best) / (first - last) if first > last else 0.9
 
@@ -161,6 +169,3 @@ def _choose(front: tuple[Point, ...], latency_ms: float | None) -> Point | None:
         return None
     enough = latency_ms if latency_ms is not None else (1 + NEAR) * front[-1].milliseconds
     return next((point for point in front if point.milliseconds <= enough), None)
-
-
-__all__ = ["LIMITS", "Candidate", "search"]

@@ -10,7 +10,7 @@ from flows.contracts.errors import ConfigError
 from flows.contracts.resources import KINDS, Resources
 
 LIMITS = {"lut": 0.7, "ff": 0.5, "dsp": 0.8, "bram36": 0.8, "uram": 0.8}
-"""Shares above which routing fails or timing suffers, the defaults of FINN (``Platform`` limits, Umuroglu et al. 2017)."""
+"""Shares above which routing fails or timing suffers: ``DEFAULT_RES_LIMITS`` of FINN's platforms."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Shortage:
     available : on the whole board
     share : ``needed / available``
     limit : share allowed
-    dies : whether each kind would do in total, and only the parts do not fit the dies
+    dies : whether all would do in total, and only the parts do not fit the dies
     """
 
     kind: str
@@ -98,8 +98,8 @@ class Shortage:
     def __str__(self) -> str:
         amount = f"{self.needed:,.0f} {NAMES[self.kind]} of {self.available:,.0f}"
         if self.dies:
-            return (f"{amount} ({self.share:.0%}, limit {self.limit:.0%}), which fits in total, but its parts do not fit "
-                    "single dies")
+            return (f"{amount} ({self.share:.0%}, limit {self.limit:.0%}), which fits in total, but its parts do not "
+                    "fit single dies")
         over = self.needed - self.limit * self.available
         return f"{amount} ({_percent(self.share)}, limit {self.limit:.0%}), {over:,.0f} too many"
 

@@ -45,8 +45,9 @@ def of_failure(front: Sequence[Point], dropped: Sequence[Dropped], board: Board,
     if front:
         fastest = front[-1]
         limit = _memory(fastest, board) if _memory_bound(fastest) else next(iter(_next_larger(fastest, dropped)), "")
-        return [f"no configuration that fits {board.name} takes {latency_ms:g} ms or less; the fastest "
-                f"({size(fastest.config)}) takes {fastest.milliseconds:.3f} ms", *([limit] if limit else [])]
+        text = (f"no configuration that fits {board.name} takes {latency_ms:g} ms or less; the fastest "
+                f"({size(fastest.config)}) takes {fastest.milliseconds:.3f} ms")
+        return [text, limit] if limit else [text]
     config, shortage, _ = min(dropped, key=lambda item: (item[1].excess, item[2]))
     return [f"none of {len(dropped)} configurations fits {board.name}; the closest ({size(config)}) needs {shortage}"]
 

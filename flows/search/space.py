@@ -30,7 +30,7 @@ def bytes_per_cycle(board: Board) -> float:
 
 
 def buses(board: Board) -> tuple[int, ...]:
-    """Widths of ``m_axi_gmem`` worth a look: up to the first that takes all the memory gives, none wider than its port."""
+    """Widths of ``m_axi_gmem``: up to the first that takes all the memory gives, none wider than its port."""
     rate = bytes_per_cycle(board)
     chosen = []
     for bits in BUSES:
@@ -81,8 +81,8 @@ def configurations(artifact: SparseVit, board: Board, fixed: Mapping[str, Any] |
 
 
 def _sensible_banks(clusters: int, banks: int) -> bool:
-    """As many banks as clusters, that all can work on different columns; twice as many at most."""
-    return banks >= min(clusters, BANKS[-1]) and banks <= max(8, 2 * clusters)
+    """Banks for all clusters to work on different columns; few clusters may do with few."""
+    return banks == (16 if clusters > 8 else 8) or (clusters <= 2 and banks == 4)
 
 
 def _image_fifo(base: HardwareConfig, fields: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, int]:
