@@ -65,8 +65,8 @@ def write_driver(program: Program, artifact: SparseVit, folder: Path | str) -> d
     Parameters
     ----------
     program, artifact : as for :func:`driver_params`
-    folder : gets ``params.json``, ``program.bin``, ``regmap.md``, the Python package ``vit_accel``, and ``c`` with the C
-        driver and its two generated headers
+    folder : gets ``params.json``, ``program.bin``, ``regmap.md``, the Python package ``vit_accel``, and ``c`` with
+        the C driver and its two generated headers
 
     Returns
     -------

@@ -97,7 +97,9 @@ def _code_rows(network: dict[str, Any]) -> list[str]:
 
 def _macro(name: str, items: list[str]) -> list[str]:
     """An initializer as a macro: unlike an array in a header it costs nothing where it is not used."""
-    return [f"#define {name} {{ \\", *(f"    {item}, \\" for item in items), "}"] if items else [f"#define {name} {{ 0 }}"]
+    if not items:
+        return [f"#define {name} {{ 0 }}"]
+    return [f"#define {name} {{ \\", *(f"    {item}, \\" for item in items), "}"]
 
 
 def _string(text: str) -> str:

@@ -14,7 +14,7 @@ from .results import Batch, Result, output_bytes
 from .transport import Buffer, Transport
 
 POLL_SECONDS = 0.0002
-"""How often CTRL is read while a run is under way and no interrupt is used."""
+"""How often CTRL is read by default while a run is under way and no interrupt is used."""
 REST_SECONDS = 1.0
 """How long an aborted run may take to come to rest."""
 COUNTERS = ("SLOTS", "STALL_MEMORY", "STALL_LOAD", "STALL_BARRIER", "STALL_COLUMN", "STALL_SELECT")
@@ -31,6 +31,7 @@ class Accelerator:
     timeout : seconds that a run may take
     watchdog : clock cycles without progress before the hardware itself gives up; 0 for its default
     interrupt : wait for the interrupt instead of polling; by default when the transport has one
+    poll : seconds between two polls
 
     Raises
     ------
@@ -41,11 +42,12 @@ class Accelerator:
     """
 
     def __init__(self, params: Any, transport: Transport, *, timeout: float = 10.0, watchdog: int = 0,
-                 interrupt: bool | None = None) -> None:
+                 interrupt: bool | None = None, poll: float = POLL_SECONDS) -> None:
         self.params = Parameters.load(params)
         self.transport = transport
         self.timeout = timeout
         self.watchdog = watchdog
+        self._poll = poll
         self._interrupt = transport.has_interrupt if interrupt is None else interrupt
         self._program: Program | None = None
         self._stream: Buffer | None = None
@@ -220,8 +222,8 @@ class Accelerator:
         page = self.params.hardware["page_bytes"]
         buffer = self.transport.allocate(-(-nbytes // page) * page)
         if buffer.address % page:
-            raise DriverError(f"a buffer begins at {buffer.address:#x}, which is no multiple of {page}; the transport's "
-                              "allocate() must align it")
+            raise DriverError(f"a buffer begins at {buffer.address:#x}, which is no multiple of {page}; the transport "
+                              "must align what it allocates")
         return buffer
 
     def _run(self, images: list, resize: bool, timeout: float | None) -> tuple:
@@ -292,7 +294,7 @@ class Accelerator:
             if left <= 0:
                 raise RunTimeoutError(timeout, self.registers())
             if not self._interrupt:
-                self.transport.sleep(POLL_SECONDS)
+                self.transport.sleep(self._poll)
         self._clear_interrupts()
 
     def _clear_interrupts(self) -> None:
@@ -310,7 +312,7 @@ class Accelerator:
         while not self._idle():
             if self.transport.now() >= deadline:
                 return False
-            self.transport.sleep(POLL_SECONDS)
+            self.transport.sleep(self._poll)
         self.write("WATCHDOG", self.watchdog)
         return True
 

@@ -15,7 +15,7 @@ from .parameters import Parameters
 from .results import output_bytes
 from .transport import ArrayBuffer, TransportBase
 
-FIRST_ADDRESS = 0x0010_0000
+FIRST_ADDRESS = 0x8_0010_0000
 CYCLES_PER_IMAGE = 1000
 _STORED = ("PROGRAM_LO", "PROGRAM_HI", "IMAGE_LO", "IMAGE_HI", "OUTPUT_LO", "OUTPUT_HI", "PROGRAM_WORDS", "WATCHDOG",
            "IMAGES", "IMAGE_STRIDE", "OUTPUT_STRIDE")
@@ -54,8 +54,9 @@ class MockTransport(TransportBase):
         self.resets = 0
         self._time = 0.0
         self._used: list = []
-        self._names = {self._params.registers.offset(name, index): (name, index) for name in self._params.registers.names
-                       for index in range(self._params.registers.count(name))}
+        registers = self._params.registers
+        self._names = {registers.offset(name, index): (name, index) for name in registers.names
+                       for index in range(registers.count(name))}
         self._codes = {name: code for code, (name, _) in self._params.errors.items()}
         self._power_up()
 
@@ -185,7 +186,7 @@ class MockTransport(TransportBase):
 
     def _bytes(self, address: int, nbytes: int) -> np.ndarray | None:
         at = address - FIRST_ADDRESS
-        return self.memory[at:at + nbytes] if 0 <= at and at + nbytes <= self.memory.size else None
+        return self.memory[at:at + nbytes] if at >= 0 and at + nbytes <= self.memory.size else None
 
     def _address(self, name: str) -> int:
         return self._values[f"{name}_HI"] << 32 | self._values[f"{name}_LO"]

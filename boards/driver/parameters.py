@@ -52,7 +52,8 @@ class Network:
     @classmethod
     def from_dict(cls, values: dict) -> Network:
         """From the ``network`` entry of params.json; lists become tuples."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        converted: dict = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        return cls(**converted)
 
 
 class Registers:
@@ -166,5 +167,5 @@ class Parameters:
 
     def error(self, code: int) -> tuple:
         """Name and text of a value of the ERROR register."""
-        return self.errors.get(code, ("UNKNOWN", "this driver does not know the code; use the driver that was generated "
-                                                 "with the bitstream"))
+        unknown = ("UNKNOWN", "params.json does not know the code; use the one that was generated with the bitstream")
+        return self.errors.get(code, unknown)

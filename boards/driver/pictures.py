@@ -1,13 +1,14 @@
 """From a picture to the patch codes that the accelerator reads, with NumPy alone.
 
-The same integers as ``sievit``'s own preprocessing and, for resizing, as Pillow's bicubic filter: 8-bit coefficients
-with 22 fraction bits, first along rows, then along columns, each rounded to a pixel.
+The same integers as ``sievit``'s own preprocessing and, for resizing, as Pillow 13's bicubic filter: coefficients with
+22 fraction bits, one axis after the other, each rounded to a pixel.
 """
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,18 +48,19 @@ def load_picture(path: object) -> np.ndarray:
         raise PictureError(f"{path} cannot be read as a picture ({error}); give a JPEG, PNG or other picture") from None
 
 
-def rgb_array(image: object) -> np.ndarray:
+def rgb_array(image: Any) -> np.ndarray:
     """Pixels of a Pillow image as uint8 RGB; 16-bit grey is scaled, transparent parts become white."""
     from PIL import Image
 
-    if image.mode.startswith("I;16") or image.mode == "I":  # type: ignore[attr-defined]
+    if image.mode.startswith("I;16") or image.mode == "I":
         grey = np.clip(np.asarray(image, dtype=np.int64), 0, 65535) >> 8
         return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:  # type: ignore[attr-defined]
-        image = image.convert("RGBA")  # type: ignore[attr-defined]
-        canvas = Image.new("RGBA", image.size, "white")  # type: ignore[attr-defined]
+    palette_alpha = image.mode == "P" and image.palette is not None and image.palette.mode.endswith("A")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info or palette_alpha:
+        image = image.convert("RGBA")
+        canvas = Image.new("RGBA", image.size, "white")
         return np.array(Image.alpha_composite(canvas, image).convert("RGB"))
-    return np.array(image.convert("RGB"))  # type: ignore[attr-defined]
+    return np.array(image.convert("RGB"))
 
 
 def to_codes(picture: object, network: Network, *, resize: bool = True) -> np.ndarray:
@@ -113,9 +115,14 @@ def crop(picture: np.ndarray, size: int, fraction: float, *, resize: bool = True
 
 def bicubic(picture: np.ndarray, width: int, height: int) -> np.ndarray:
     """Resize uint8 ``(h, w, channels)`` with an antialiasing bicubic filter (a = -1/2)."""
-    if width != picture.shape[1]:
+    less_height, less_width = picture.shape[0] - height, picture.shape[1] - width
+    # Rounding depends on the order. Older versions of Pillow always begin with the width.
+    height_first = less_height > 0 and less_height > 2 * less_width
+    if height_first:
+        picture = _filtered(picture, height)
+    if less_width:
         picture = _filtered(picture.transpose(1, 0, 2), width).transpose(1, 0, 2)
-    if height != picture.shape[0]:
+    if less_height and not height_first:
         picture = _filtered(picture, height)
     return picture
 
@@ -124,14 +131,15 @@ def _filtered(picture: np.ndarray, size: int) -> np.ndarray:
     """Resize the first axis."""
     result = np.empty((size, *picture.shape[1:]), np.uint8)
     for index, (first, weights) in enumerate(_coefficients(picture.shape[0], size)):
-        part = picture[first:first + len(weights)].astype(np.int64)
+        part = picture[first:first + len(weights)].astype(np.float64)
+        # Sums stay far below 2**53, so they are exact; floating point is faster.
         total = np.tensordot(weights, part, axes=1) + (1 << PRECISION - 1)
-        result[index] = np.clip(total >> PRECISION, 0, 255)
+        result[index] = np.clip(np.floor(total / (1 << PRECISION)), 0, 255)
     return result
 
 
 def _coefficients(source: int, size: int) -> list:
-    """First source pixel and int64 weights of every pixel of the result."""
+    """First source pixel and weights, integers, of every pixel of the result."""
     scale = source / size
     stretch = max(scale, 1.0)
     found = []
@@ -141,7 +149,7 @@ def _coefficients(source: int, size: int) -> list:
         last = min(int(center + SUPPORT * stretch + 0.5), source)
         weights = np.array([_kernel((at + first - center + 0.5) / stretch) for at in range(last - first)])
         scaled = weights / weights.sum() * (1 << PRECISION)
-        found.append((first, np.trunc(scaled + np.where(scaled < 0, -0.5, 0.5)).astype(np.int64)))
+        found.append((first, np.trunc(scaled + np.where(scaled < 0, -0.5, 0.5))))
     return found
 
 

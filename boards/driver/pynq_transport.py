@@ -49,7 +49,7 @@ class PynqTransport(TransportBase):
 
     def __init__(self, bitstream: Any, ip: str = "vit_accel_0", *, interrupt: bool = False, target: Any = None) -> None:
         try:
-            import pynq
+            import pynq  # type: ignore[import-not-found]
         except ImportError:
             raise TransportError("the package pynq is not installed; this transport runs on a PYNQ image") from None
         self._pynq = pynq

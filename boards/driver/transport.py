@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import time
-
-try:  # Python 3.8 and later
-    from typing import Protocol
-except ImportError:  # pragma: no cover
-    Protocol = object  # type: ignore[assignment,misc]
+from typing import Protocol
 
 import numpy as np
 
@@ -29,6 +25,7 @@ class Buffer(Protocol):
 
     def read(self, nbytes: int, offset: int = 0) -> np.ndarray:
         """A copy of the processor's view, uint8."""
+        ...
 
     def sync_to_device(self) -> None:
         """Make what was written visible to the accelerator."""
@@ -52,21 +49,26 @@ class Transport(Protocol):
 
     def read32(self, offset: int) -> int:
         """Read the register at byte ``offset``."""
+        ...
 
     def write32(self, offset: int, value: int) -> None:
         """Write the register at byte ``offset``."""
 
     def allocate(self, nbytes: int) -> Buffer:
         """Memory for the accelerator, starting at a multiple of 4096; TransportError when there is none."""
+        ...
 
     def wait_interrupt(self, timeout: float) -> bool:
         """Wait until the interrupt is active, at most ``timeout`` seconds. Returns whether it is."""
+        ...
 
     def reset(self) -> bool:
         """Reset the accelerator (all buffers are lost), when there is a way to. Returns whether there is."""
+        ...
 
     def now(self) -> float:
         """Seconds on a clock that only goes forward; a simulation's own."""
+        ...
 
     def sleep(self, seconds: float) -> None:
         """Wait."""

@@ -17,7 +17,7 @@ from .transport import ArrayBuffer, TransportBase
 
 _HANDLE = ctypes.c_void_p
 _TO_DEVICE, _FROM_DEVICE = 0, 1
-_NO_UUID_BYTES = 16
+_UUID_BYTES = 16
 
 _PROTOTYPES: dict = {
     "xrtDeviceOpen": (_HANDLE, ctypes.c_uint),
@@ -42,8 +42,8 @@ class XrtBuffer(ArrayBuffer):
     """A buffer object of XRT with its copy in the host's memory."""
 
     def __init__(self, xrt: Any, handle: Any, nbytes: int) -> None:
-        memory = (ctypes.c_uint8 * nbytes).from_address(xrt.xrtBOMap(handle))
-        super().__init__(np.frombuffer(memory, np.uint8), xrt.xrtBOAddress(handle))
+        memory = ctypes.cast(xrt.xrtBOMap(handle), ctypes.POINTER(ctypes.c_uint8))
+        super().__init__(np.ctypeslib.as_array(memory, (nbytes,)), xrt.xrtBOAddress(handle))
         self._xrt, self._handle = xrt, handle
 
     def sync_to_device(self) -> None:
@@ -89,7 +89,7 @@ class XrtTransport(TransportBase):
         self._connect()
 
     def _connect(self) -> None:
-        uuid = ctypes.create_string_buffer(_NO_UUID_BYTES)
+        uuid = ctypes.create_string_buffer(_UUID_BYTES)
         _check(self._xrt.xrtDeviceLoadXclbinFile(self._device, self._file.encode()), f"loading {self._file}")
         _check(self._xrt.xrtDeviceGetXclbinUUID(self._device, uuid), "reading the identity of the xclbin")
         self._kernel = self._xrt.xrtPLKernelOpenExclusive(self._device, uuid, self._name.encode())
