@@ -4,8 +4,10 @@ Every module is mapped with Yosys' ``synth_xilinx`` on its own, what it instanti
 keeps the hierarchy does. The result is a file in the cache whose name is the hash of the module's text, the family
 and the version of Yosys, so that a change of one unit costs the synthesis of that unit.
 
-In its step ``map_luts`` the mapper is ABC's depth-optimal one (structural choices, ``if``, ``mfs2``) in place of ``abc9``, which
-took ten times as long for half as many LUTs again where both were tried: carry chains are boxes to either.
+In its step ``map_luts`` the mapper is ABC's depth-optimal one for six-input LUTs (structural choices, ``if``, ``mfs2``) in
+place of ``abc9``, which took ten times as long for half as many LUTs again where both were tried; carry chains are boxes
+to either. Multiplexers of a slice (MUXF7, MUXF8) are left to distributed memory: a multiplexer of 16 is two levels of LUTs here
+where a slice can do it in one.
 """
 
 from __future__ import annotations
@@ -32,11 +34,8 @@ from flows.resources.depth import Timing, closed, timing_of
 from flows.resources.hierarchy import TOP, Hierarchy
 from flows.resources.yosys import run_yosys, version
 
-RECIPE = 2
+RECIPE = 3
 """Raised when the commands or what is kept of their result change."""
-
-LUT_COSTS = "1,1,1,1,1,1,2,4"
-"""Area of a function of 1 to 8 inputs, in LUTs; those of 7 and 8 take the multiplexers of a slice."""
 
 BATCH_CHARACTERS = 1_500_000
 """Text that one run of Yosys gets: each spends some seconds on the vendor's library."""
@@ -232,7 +231,7 @@ def commands(target: str) -> list[str]:
     return [
         # Array members leave wires without drivers, on which synth_xilinx stops: purge them first.
         "proc", "opt_clean -purge", f"{steps} begin:map_luts",
-        "opt_expr -mux_undef -noclkinv", f"abc -luts {LUT_COSTS} -script +strash;dch,-f;if;mfs2", "clean",
+        "opt_expr -mux_undef -noclkinv", "abc -lut 6 -script +strash;dch,-f;if;mfs2;lutpack,-S,1", "clean",
         "xilinx_srl -fixed -minlen 3",
         "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6", "xilinx_dffopt",
         "opt_lut_ins -tech xilinx", f"{steps} finalize:check", "check -assert -noinit",
