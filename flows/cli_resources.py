@@ -26,7 +26,7 @@ def resources(
     hardware: Hardware = None,
     board: BoardName = None,
     family: Family = None,
-    estimate: Annotated[bool, typer.Option("--estimate", help="Analytical model instead of synthesis: at once.")] = False,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Analytical model instead of synthesis.")] = False,
     workers: Annotated[int, typer.Option(help="Modules synthesized at the same time.")] = 1,
     paths: Annotated[bool, typer.Option("--paths", help="Also print each unit's longest path.")] = False,
     out: Annotated[Path | None, typer.Option(help="Also write the report as JSON.")] = None,

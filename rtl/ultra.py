@@ -6,7 +6,8 @@ import re
 
 __all__ = ["memory_attributes", "without_contents"]
 
-_CONTENTS = re.compile(r'(\(\* ram_style = "ultra" \*\)\n +reg [^\n]*;\n) +initial begin\n(?: +[^\n]* = [^\n]*;\n)* +end\n')
+_CONTENTS = re.compile(
+    r'(\(\* ram_style = "ultra" \*\)\n +reg [^\n]*;\n) +initial begin\n(?: +[^\n]* = [^\n]*;\n)* +end\n')
 
 
 def memory_attributes(depth: int, ultra_words: int) -> dict[str, str]:

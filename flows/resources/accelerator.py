@@ -11,9 +11,9 @@ from flows.resources.synth import Progress, SynthesisResult, synthesize, with_ve
 from flows.resources.yosys import version
 
 FABRIC_REGISTERS = (
-    "On UltraScale+ open synthesis maps only the multiplication into a DSP slice: pipeline registers, pre-adders and adders that "
-    "the vendor's tool packs into slices, and output registers of block RAMs on every family, are counted as LUTs and "
-    "flip-flops here.")
+    "On UltraScale+ open synthesis maps only the multiplication into a DSP slice: pipeline registers, pre-adders and "
+    "adders that the vendor's tool packs into slices, and output registers of block RAMs on every family, are counted "
+    "as LUTs and flip-flops here.")
 """What every report of synthesized resources has to say."""
 
 

@@ -3,11 +3,11 @@
 A path is counted in the smallest unit that contains all of it. Of the units below only what a path needs is kept: how
 far each input is from a register, each output from one, and which inputs pass straight on to outputs.
 
-Definition. The depth of a path is the number of LUTs (LUT1 to LUT6, and reads of LUTs used as memory) between
-two clocked elements: flip-flops, block RAMs, UltraRAMs, shift registers, and DSP slices with a register in use. Carry cells
-(CARRY4, CARRY8) and the multiplexers of a slice (MUXF7, MUXF8) are counted apart: among paths with equally many LUTs the
-one with more of them is shown. DSP slices that open synthesis leaves without registers add no level of their own, and the
-path through them goes on. Clocks are left out; ports of the top count as registers.
+Definition. The depth of a path is the number of LUTs (LUT1 to LUT6, and reads of LUTs used as memory) between two
+clocked elements: flip-flops, block RAMs, UltraRAMs, shift registers, and DSP slices with a register in use. Carry
+cells (CARRY4, CARRY8) and the multiplexers of a slice (MUXF7, MUXF8) are counted apart: among paths with equally many
+LUTs the one with more of them is shown. DSP slices that open synthesis leaves without registers add no level of their
+own, and the path through them goes on. Clocks are left out; ports of the top count as registers.
 """
 
 from __future__ import annotations
@@ -88,23 +88,23 @@ def timing_of(module: Mapping[str, Any], children: Mapping[str, Timing]) -> Timi
             add_cell(graph, name, cell, names)
     order = _order(graph, names)
     arrival, required = _arrival(graph, order), _required(graph, order)
-    timing = Timing(_worst(graph, arrival))
+    inputs, outputs = _terminals(module, "input"), _terminals(module, "output")
     rank = {net: index for index, net in enumerate(order)}
-    outputs: dict[Bit, list[Terminal]] = defaultdict(list)
-    for port, entry in module["ports"].items():
-        if entry["direction"] == "output":
-            for index, net in enumerate(entry["bits"]):
-                outputs[net].append((port, index))
-                if net in arrival:
-                    timing.from_register[port, index] = arrival[net]
-    for port, entry in module["ports"].items():
-        if entry["direction"] == "input":
-            for index, net in enumerate(entry["bits"]):
-                if net in required:
-                    timing.to_register[port, index] = required[net]
-                if reached := _reached(graph, net, rank, outputs):
-                    timing.through[port, index] = reached
-    return timing
+    ends: dict[Bit, list[Terminal]] = defaultdict(list)
+    for terminal, net in outputs.items():
+        ends[net].append(terminal)
+    through = {terminal: _reached(graph, net, rank, ends) for terminal, net in inputs.items()}
+    return Timing(
+        _worst(graph, arrival),
+        to_register={terminal: required[net] for terminal, net in inputs.items() if net in required},
+        from_register={terminal: arrival[net] for terminal, net in outputs.items() if net in arrival},
+        through={terminal: reached for terminal, reached in through.items() if reached})
+
+
+def _terminals(module: Mapping[str, Any], direction: str) -> dict[Terminal, Bit]:
+    """Nets at the ports of one direction; constants are left out."""
+    return {(port, index): net for port, entry in module["ports"].items() if entry["direction"] == direction
+            for index, net in enumerate(entry["bits"]) if isinstance(net, int)}
 
 
 def closed(timing: Timing) -> Path | None:
@@ -187,11 +187,9 @@ def _worst(graph: Graph, arrival: Mapping[Bit, tuple[int, str]]) -> Path | None:
     return Path.of(*max(ends)) if ends else None
 
 
-def _reached(graph: Graph, net: Any, rank: Mapping[Bit, int],
+def _reached(graph: Graph, net: Bit, rank: Mapping[Bit, int],
              outputs: Mapping[Bit, list[Terminal]]) -> dict[Terminal, int]:
     """Output bits that an input bit reaches without a register."""
-    if not isinstance(net, int):
-        return {}
     cone, stack = {net}, [net]
     while stack:
         for target, _ in graph.arcs.get(stack.pop(), ()):

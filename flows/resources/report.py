@@ -24,8 +24,8 @@ def report_of(result: SynthesisResult, config: HardwareConfig, board: Board | No
     Returns
     -------
     dict
-        ``hardware``, ``config_hash``, ``family``, ``units`` (``name``, ``count``, resources of one instance, ``path``), ``total``
-        and, with a board, ``board``: its name, resources, and the share of each kind.
+        ``hardware``, ``config_hash``, ``family``, ``units`` (``name``, ``count``, resources of one instance,
+        ``path``), ``total`` and, with a board, ``board``: its name, resources, and the share of each kind.
     """
     units = [{"name": unit_name(unit.name, unit.instances), "count": unit.instances, **unit.resources.to_dict(),
               "path": vars(unit.path) if unit.path else None} for unit in result.units]

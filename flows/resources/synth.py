@@ -1,13 +1,13 @@
 """Open synthesis of a design, module by module: equal modules once, and what is known already not again.
 
-Every module is mapped with Yosys' ``synth_xilinx`` on its own, what it instantiates being a black box, as a synthesis that
-keeps the hierarchy does. The result is a file in the cache whose name is the hash of the module's text, the family
-and the version of Yosys, so that a change of one unit costs the synthesis of that unit.
+Every module is mapped with Yosys' ``synth_xilinx`` on its own, what it instantiates being a black box, as a synthesis
+that keeps the hierarchy does. The result is a file in the cache whose name is the hash of the module's text, the
+family and the version of Yosys, so that a change of one unit costs the synthesis of that unit.
 
-In its step ``map_luts`` the mapper is ABC's depth-optimal one for six-input LUTs (structural choices, ``if``, ``mfs2``) in
-place of ``abc9``, which took ten times as long for half as many LUTs again where both were tried; carry chains are boxes
-to either. Multiplexers of a slice (MUXF7, MUXF8) are left to distributed memory: a multiplexer of 16 is two levels of LUTs here
-where a slice can do it in one.
+In its step ``map_luts`` the mapper is ABC's depth-optimal one for six-input LUTs (structural choices, ``if``,
+``mfs2``) in place of ``abc9``, which took ten times as long for half as many LUTs again where both were tried; carry
+chains are boxes to either. Multiplexers of a slice (MUXF7, MUXF8) are left to distributed memory: a multiplexer of 16
+is two levels of LUTs here where a slice can do it in one.
 """
 
 from __future__ import annotations
@@ -70,7 +70,13 @@ class UnitResult:
 
 @dataclass(frozen=True)
 class SynthesisResult:
-    """A design after synthesis: ``family`` is a key of :data:`boards.board.FAMILIES`, ``units`` are in the order of the hierarchy."""
+    """A design after synthesis.
+
+    Attributes
+    ----------
+    family : a key of :data:`boards.board.FAMILIES`
+    units : in the order of the hierarchy
+    """
 
     family: str
     units: tuple[UnitResult, ...]
@@ -155,8 +161,10 @@ def with_verilog(rtlil: str, verilog: str, top: str) -> str:
 
 def _plain_names(rtlil: str) -> str:
     r"""Modules that Yosys derived are called ``$paramod...\name``: names that begin like all others do."""
-    return re.sub(r"^(module|  cell) (\$paramod\S+)", lambda found: f"{found[1]} \\{re.sub(r'[^0-9A-Za-z_]+', '_', found[2])}",
-                  rtlil, flags=re.MULTILINE)
+    def plain(found: re.Match[str]) -> str:
+        return f"{found[1]} \\{re.sub(r'[^0-9A-Za-z_]+', '_', found[2])}"
+
+    return re.sub(r"^(module|  cell) (\$paramod\S+)", plain, rtlil, flags=re.MULTILINE)
 
 
 def _ignore(stage: str, share: float) -> None:
@@ -182,7 +190,8 @@ def _units(hierarchy: Hierarchy, order: list[str], target: str) -> tuple[UnitRes
         cells = Counter(cell["type"] for cell in module["cells"].values()
                         if cell["type"] not in children and not cell["type"].startswith("$"))
         path = closed(timing) if name == hierarchy.top else timing.inside
-        units[identity] = UnitResult(name, instances[name], dict(sorted(cells.items())), resources_of_cells(cells), path)
+        units[identity] = UnitResult(name, instances[name], dict(sorted(cells.items())), resources_of_cells(cells),
+                                     path)
     return tuple(reversed(units.values()))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ClassVar
+
 from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -70,13 +73,13 @@ class Ram(wiring.Component):
 class Zoo(wiring.Component):
     """One of everything side by side, equal units under different names, and a path through three modules."""
 
-    PARTS = {
-        "product": lambda: Product(),
+    PARTS: ClassVar[dict[str, Callable[[], wiring.Component]]] = {
+        "product": Product,
         "block": lambda: Ram(72, 512),
         "half_block": lambda: Ram(18, 1024),
         "ultra": lambda: Ram(72, 4096, ram_style="ultra"),
         "shallow": lambda: Ram(14, 32),
-        "table": lambda: ByteTable(),
+        "table": ByteTable,
         "banks": lambda: Banks(4, 2, 512, 1),
         "ultra_banks": lambda: Banks(4, 2, 512, 1, ultra_words=1024),
     }

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from typer.testing import CliRunner
@@ -163,7 +163,7 @@ def test_unknown_cells_are_not_ignored() -> None:
     ({"RAMB36E2": 3, "RAMB18E1": 3, "URAM288": 2, "DSP48E1": 4, "DSP48E2": 1}, Resources(dsp=5, bram36=4.5, uram=2)),
 ])
 def test_cells(cells: dict[str, int], amount: Resources) -> None:
-    """LUTs used as memory or shift registers count as the LUTs they take; parts of a slice that come with them do not."""
+    """LUTs used as memory or shift registers count as what they take; parts of a slice that come with LUTs do not."""
     assert resources_of_cells(cells) == amount
 
 
@@ -238,8 +238,8 @@ def test_without_yosys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 BOARD = Board(
     name="small", title="Small", part="xc", family="ultrascale+", speed_grade="-1", shell="fabric", board_part=None,
-    platform=None, slrs=(Resources(100, 200, 4, 2, 0),), memories=(Memory("m", "ddr4", 1, 128, 1, 1, 1),), clock_mhz=100,
-    processor_mhz=None, ps_port=None, control_base=None, clock_pin=None, clock_input_mhz=None, sources={})
+    platform=None, slrs=(Resources(100, 200, 4, 2, 0),), memories=(Memory("m", "ddr4", 1, 128, 1, 1, 1),),
+    clock_mhz=100, processor_mhz=None, ps_port=None, control_base=None, clock_pin=None, clock_input_mhz=None, sources={})
 
 
 def test_report() -> None:
