@@ -66,4 +66,5 @@ def block_rams(width: int, depth: int) -> float:
     """RAMB36 (a RAMB18 is half) of a memory: the fewest, columns of blocks of any shape side by side."""
     if width <= 0:
         return 0.0
-    return min(blocks * ceil_div(depth, words) + block_rams(width - bits, depth) for bits, words, blocks in BLOCK_SHAPES)
+    return min(blocks * ceil_div(depth, words) + block_rams(width - bits, depth)
+               for bits, words, blocks in BLOCK_SHAPES)
