@@ -14,6 +14,7 @@ import flows.cli_boards
 import flows.cli_deliver
 import flows.cli_eval
 import flows.cli_prune
+import flows.cli_resources
 import flows.cli_search
 import flows.cli_train  # noqa: F401 - these add their commands
 from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, print_json, progress_bars, screen
@@ -24,12 +25,10 @@ from flows.cli_options import (
     Calibrate,
     Calibration,
     CalibrationImages,
-    Clusters,
     DropLayers,
     DropMode,
     GivenClusters,
     GivenGroups,
-    Groups,
     Hardware,
     KeepBlocks,
     KeepNeurons,
@@ -42,7 +41,6 @@ from flows.cli_options import (
     at_least,
     export_options,
     given_hardware,
-    hardware_fields,
 )
 from flows.contracts.errors import ConfigError
 

@@ -124,7 +124,7 @@ class Core(wiring.Component):
         barriers = core_drain_cycles(config)
         self._sequencer = m.submodules.sequencer = Sequencer(config, barriers, NORM_CYCLES, barriers[Post.INT8])
         self._key_value = m.submodules.key_value = KeyValue(
-            config.kv_cols, config.max_tokens, config.groups, config.stream_bits)
+            config.kv_cols, config.max_tokens, config.groups, config.stream_bits, config.uram_words)
         self._select = m.submodules.token_drop = Select(config)
         self._image = m.submodules.image_loader = ImageLoader(config)
         self._logits = m.submodules.logit_buffer = Logits(config)
