@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from boards.board import Board
 from flows.contracts.errors import ConfigError
 from flows.contracts.hardware import HardwareConfig
+from flows.search.find import model_parts
+from flows.search.limits import LIMITS, Placement, place
 from rtl.verilog import TOP_MODULE
 
 CORE = "top/core"
+HBM_REGION = 0
+"""HBM lies beside this region on the Alveo cards known; DDR4 controller n is in region n."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,11 @@ def instances(verilog: str, module: str) -> list[str]:
 
 
 def floorplan(verilog: str, config: HardwareConfig, board: Board) -> Floorplan | None:
-    """Spread the token groups over the regions of a device; None when it has one die.
+    """Regions for the parts of an accelerator on a device with several; None when it has one die.
 
-    The shared part sits beside the memory controller that the accelerator uses: region 0 on all boards known. Groups
-    go to regions in order, as evenly as possible; where they do not divide evenly, the region of the shared part gets
-    fewer.
+    Parts are placed as the search (:mod:`flows.search`) does when it looks for room, with the shared part beside HBM
+    where that is the memory. A configuration that exceeds the limits is spread evenly, with the shared part in region
+    0: the tools have the last word.
 
     Parameters
     ----------
@@ -57,8 +61,12 @@ def floorplan(verilog: str, config: HardwareConfig, board: Board) -> Floorplan |
     """
     if len(board.slrs) == 1:
         return None
-    shared = 0
-    counts = _spread(config.groups, len(board.slrs), shared)
+    parts = model_parts(config, board.family)
+    found = place(parts, board.slrs, LIMITS, homes=(HBM_REGION,) if board.memory.kind.startswith("hbm") else None)
+    if isinstance(found, Placement):
+        counts, shared = list(found.groups), found.shared
+    else:
+        counts, shared = _spread(config.groups, len(board.slrs), 0), 0
     groups = iter(range(config.groups))
     cells: dict[int, list[str]] = {slr: [f"{CORE}/group{next(groups)}" for _ in range(count)]
                                    for slr, count in enumerate(counts)}
@@ -69,8 +77,15 @@ def floorplan(verilog: str, config: HardwareConfig, board: Board) -> Floorplan |
     return Floorplan(shared, tuple(Region(slr, tuple(names)) for slr, names in sorted(cells.items()) if names))
 
 
+def memory_bank(board: Board, plan: Floorplan | None) -> str:
+    """Bank of v++ for the accelerator's bus: the DDR4 controller in the region of the shared part, or HBM channel 0."""
+    if board.memory.kind.startswith("hbm"):
+        return "HBM[0]"
+    return f"DDR[{min(plan.shared if plan is not None else 0, board.memory.ports - 1)}]"
+
+
 def _spread(groups: int, regions: int, shared: int) -> list[int]:
-    """Groups by region. One or two groups stay with the shared part, or beside it: a crossing costs time."""
+    """Groups by region, as evenly as possible; where they do not divide evenly, the shared part's gets fewer."""
     counts = [0] * regions
     order = [shared, *(slr for slr in range(regions) if slr != shared)]
     if groups < regions:

@@ -15,7 +15,7 @@ from flows.compile import Program, save_program
 from flows.contracts.artifact import SparseVit
 from flows.contracts.errors import ConfigError
 from flows.contracts.hardware import HardwareConfig
-from flows.deliver.floorplan import floorplan
+from flows.deliver.floorplan import Floorplan, floorplan, memory_bank
 from flows.deliver.memory import TestRun, golden_run, hex_lines, memory_image
 from flows.deliver.params import parameters
 from flows.deliver.ports import infer_buses, module_ports
@@ -72,10 +72,12 @@ def write_folder(artifact: SparseVit, config: HardwareConfig, board: Board, out:
     part = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-", suffix=".tmp"))
     try:
         part.chmod(0o755)
-        params = parameters(artifact, program, board, shell, test)
+        plan = floorplan(verilog, config, board)
+        port = memory_bank(board, plan) if shell.kernel else board.ps_port
+        params = parameters(artifact, program, board, port, test)
         _write_data(part, verilog, program, test, params)
         write_driver(program, artifact, part / "driver")
-        for name, text in script_texts(artifact, config, board, shell, verilog, params).items():
+        for name, text in script_texts(artifact, config, board, shell, plan, params).items():
             _write(part / name, text)
         _write_manifest(part)
         _take_place(part, out)
@@ -107,10 +109,9 @@ def _verilog(config: HardwareConfig) -> str:
     return text
 
 
-def script_texts(artifact: SparseVit, config: HardwareConfig, board: Board, shell: Shell, verilog: str,
+def script_texts(artifact: SparseVit, config: HardwareConfig, board: Board, shell: Shell, plan: Floorplan | None,
                  params: dict[str, Any]) -> dict[str, str]:
     """Text by file name of everything that comes from a template."""
-    plan = floorplan(verilog, config, board)
     values = context(artifact, config, board, shell, plan, params)
     names = ["tcl/common.tcl", "tcl/package_ip.tcl", "tcl/synth_ooc.tcl", "tcl/check_timing.tcl", "xdc/timing.xdc",
              "xdc/floorplan.xdc", "Makefile", "README.md"]

@@ -13,15 +13,22 @@ from flows.contracts.hardware import BLOCK, PAGE_BYTES, HardwareConfig, ceil_div
 from flows.contracts.numerics import INT8_MAX
 from flows.contracts.preprocess import code_table
 from flows.deliver.memory import LOGIT_WORD_BYTES, TestRun, digest, memory_image, memory_map
-from flows.deliver.shells import CLOCK, RESET, Shell
+from flows.deliver.shells import CLOCK, RESET
 from flows.driver_params import driver_params
 from rtl.verilog import TOP_MODULE
 
 
-def parameters(artifact: SparseVit, program: Program, board: Board, shell: Shell, test: TestRun) -> dict[str, Any]:
+def parameters(artifact: SparseVit, program: Program, board: Board, memory_port: str | None,
+               test: TestRun) -> dict[str, Any]:
     """Content of ``params.json``, JSON-compatible, the same for the same arguments.
 
     What the driver reads is that of :func:`flows.driver_params.driver_params`; the rest is for people and other tools.
+
+    Parameters
+    ----------
+    artifact, program, board : what was compiled, for which accelerator and board
+    memory_port : what ``m_axi_gmem`` is connected to: a port of the processing system, or a bank of v++
+    test : a run whose result is known
     """
     config = program.config
     return {
@@ -29,7 +36,7 @@ def parameters(artifact: SparseVit, program: Program, board: Board, shell: Shell
         "config_hash_hex": f"{config.config_hash():08x}",
         "kernel": TOP_MODULE,
         "board": _board(board),
-        "interfaces": _interfaces(config, board, shell),
+        "interfaces": _interfaces(config, board, memory_port),
         "model": _model(artifact, program),
         "preprocessing": _preprocessing(artifact),
         "image": _image(program),
@@ -47,12 +54,12 @@ def _board(board: Board) -> dict[str, Any]:
     return facts
 
 
-def _interfaces(config: HardwareConfig, board: Board, shell: Shell) -> dict[str, Any]:
+def _interfaces(config: HardwareConfig, board: Board, memory_port: str | None) -> dict[str, Any]:
     return {
         "clock": CLOCK, "reset": RESET, "interrupt": "interrupt",
         "control": {"name": "s_axi_control", "base": board.control_base, "bytes": 1 << registers.ADDRESS_BITS},
         "memory": {"name": "m_axi_gmem", "data_bits": config.bus_bits, "address_bits": 64,
-                   "port": board.ps_port or shell.memory_bank},
+                   "port": memory_port},
         "clock_mhz": config.clock_mhz,
     }
 

@@ -27,14 +27,12 @@ class Shell:
     name : one of :data:`boards.board.SHELLS`
     block_design, kernel : whether there is a block design, or a kernel for v++
     bitstream : suffix of what configures the device
-    memory_bank : of v++, empty otherwise
     """
 
     name: str
     block_design: bool
     kernel: bool
     bitstream: str
-    memory_bank: str
 
 
 def shell_of(board: Board) -> Shell:
@@ -46,12 +44,11 @@ def shell_of(board: Board) -> Shell:
         When the board names a processing-system port that the shell does not have, or an unknown shell.
     """
     if board.shell == "alveo":
-        bank = "HBM[0]" if board.memory.kind.startswith("hbm") else "DDR[0]"
-        return Shell("alveo", block_design=False, kernel=True, bitstream="xclbin", memory_bank=bank)
+        return Shell("alveo", block_design=False, kernel=True, bitstream="xclbin")
     known = {"zynqmp": ZYNQMP_PORTS, "zynq7": ZYNQ7_PORTS}.get(board.shell)
     if known is not None and board.ps_port not in known:
         raise ConfigError(f"board {board.name} has memory port {board.ps_port!r}; {board.shell} has {', '.join(known)}")
     if board.shell not in ("zynq7", "zynqmp", "versal", "fabric"):
         raise ConfigError(f"board {board.name} has shell {board.shell!r}, for which there are no scripts")
     return Shell(board.shell, block_design=board.shell != "fabric", kernel=False,
-                 bitstream="pdi" if board.shell == "versal" else "bit", memory_bank="")
+                 bitstream="pdi" if board.shell == "versal" else "bit")

@@ -140,8 +140,13 @@ def parse_limits(items: Sequence[str] | None) -> dict[str, float]:
     return limits_with(changes)
 
 
-def place(parts: Parts, dies: Sequence[Resources], limits: Mapping[str, float]) -> Placement | Shortage:
+def place(parts: Parts, dies: Sequence[Resources], limits: Mapping[str, float],
+          homes: Sequence[int] | None = None) -> Placement | Shortage:
     """Put the shared part on one die and the groups on as few as hold them, neighbours of it, evenly filled.
+
+    Parameters
+    ----------
+    homes : dies that the shared part may lie on; all by default
 
     Returns
     -------
@@ -149,7 +154,8 @@ def place(parts: Parts, dies: Sequence[Resources], limits: Mapping[str, float]) 
     """
     whole = sum(dies, Resources())
     allowed = [Resources(*(limits[kind] * getattr(die, kind) for kind in KINDS)) for die in dies]
-    found = [placement for home in range(len(dies)) if (placement := _place_at(home, parts, dies, allowed)) is not None]
+    tried = range(len(dies)) if homes is None else homes
+    found = [placement for home in tried if (placement := _place_at(home, parts, dies, allowed)) is not None]
     if found:
         return min(found, key=lambda placement: (placement.dies, placement.largest[0], placement.shared))
     total = parts.total

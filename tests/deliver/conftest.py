@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from boards.board import Board
 from boards.catalog import load_board
 from flows.contracts.artifact import SparseVit, TokenDrop
 from flows.contracts.errors import ConfigError
 from flows.contracts.hardware import HardwareConfig
+from flows.contracts.resources import KINDS, Resources
 from flows.deliver import write_folder
 from flows.deliver.check import tcl_interpreter
+from flows.search.find import model_parts
+from flows.search.limits import LIMITS
 from tests.accelerator.hardware import ONE
 from tests.factory import random_artifact
 
 MakeFolder = Callable[..., Path]
+
+
+def narrow(board: Board, config: HardwareConfig) -> Board:
+    """The board with dies so small that each holds one token group."""
+    parts = model_parts(config, board.family)
+    die = parts.shared + 1.1 * parts.group
+    size = Resources(*(getattr(die, kind) / LIMITS[kind] for kind in KINDS))
+    return dataclasses.replace(board, slrs=(size,) * len(board.slrs))
 
 
 @pytest.fixture(name="network", scope="session")
@@ -42,7 +55,8 @@ def fixture_pristine(tmp_path_factory: pytest.TempPathFactory, network: SparseVi
         out = home / f"{name}-{groups}"
         if not out.exists():
             board = load_board(name)
-            write_folder(network, tiny.replace(groups=groups, clock_mhz=board.clock_mhz), board, out)
+            config = tiny.replace(groups=groups, clock_mhz=board.clock_mhz)
+            write_folder(network, config, board if groups == 1 else narrow(board, config), out)
         return out
 
     return make

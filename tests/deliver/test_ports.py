@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from boards.catalog import load_board
 from flows.contracts.errors import ConfigError
 from flows.contracts.hardware import HardwareConfig
-from flows.deliver.floorplan import _spread, instances
+from flows.contracts.resources import Resources
+from flows.deliver.floorplan import _spread, floorplan, instances, memory_bank
 from flows.deliver.ports import Port, infer_buses, module_ports
 from rtl.verilog import TOP_MODULE
 from sim.toolchain import verilator_root
@@ -79,19 +82,42 @@ def test_lint(pristine: MakeFolder) -> None:
 
 
 def test_regions(pristine: MakeFolder) -> None:
-    """Every unit of a large device is in exactly one region, and token groups are spread over them."""
+    """Every unit of an accelerator that needs several dies is in exactly one; the bus is at the shared part's."""
     folder = pristine("u250", 2)
     text = (folder / "xdc" / "floorplan.xdc").read_text()
     cells = {int(slr): names.split() for slr, names in re.findall(
         r"pblock_slr(\d)\] \[get_cells \[list ([^]]*)\]\]", text)}
-    assert sorted(cells) == [0, 1]
-    assert "top/core/group0" in cells[0]
-    assert cells[1] == ["top/core/group1"]
     verilog = (folder / "rtl" / "vit_accel.v").read_text()
     expected = {f"top/{name}" for name in instances(verilog, "vit_accel.top") if name != "core"}
     expected |= {f"top/core/{name}" for name in instances(verilog, "vit_accel.top.core")}
     assert len(expected) > 10
-    assert sorted(cells[0] + cells[1]) == sorted(expected)
+    (shared,) = [slr for slr, names in cells.items() if "top/control" in names]
+    (other,) = set(cells) - {shared}
+    assert abs(shared - other) == 1
+    assert cells[other] == ["top/core/group1" if shared < other else "top/core/group0"]
+    assert sorted(cells[shared] + cells[other]) == sorted(expected)
+    assert f"m_axi_gmem:DDR[{shared}]" in (folder / "link.cfg").read_text()
+    assert "slr=" not in (folder / "link.cfg").read_text()
+
+
+def test_one_region(pristine: MakeFolder) -> None:
+    """What fits one die stays there, under v++ by the kernel's region."""
+    folder = pristine("u55c")
+    assert "slr=vit_accel_1:SLR0\n" in (folder / "link.cfg").read_text()
+    assert "m_axi_gmem:HBM[0]" in (folder / "link.cfg").read_text()
+    assert (folder / "xdc" / "floorplan.xdc").read_text().count("create_pblock") == 1
+
+
+def test_too_large_for_the_limits(tiny: HardwareConfig, pristine: MakeFolder) -> None:
+    """A configuration beyond the limits is spread evenly all the same."""
+    board = dataclasses.replace(load_board("u280"), slrs=(Resources(1, 1, 1, 1, 1),) * 3)
+    text = (pristine("u250", 2) / "rtl" / "vit_accel.v").read_text()
+    plan = floorplan(text, tiny.replace(groups=2), board)
+    assert plan is not None
+    assert [region.slr for region in plan.regions] == [0, 1]
+    assert plan.regions[1].cells == ("top/core/group1",)
+    assert floorplan(text, tiny, load_board("zcu102")) is None
+    assert memory_bank(load_board("u280"), None) == "DDR[0]"
 
 
 def test_spread_of_groups() -> None:
