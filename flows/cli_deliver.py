@@ -20,6 +20,8 @@ from flows.cli_options import (
     CalibrationImages,
     DropLayers,
     DropMode,
+    GivenClusters,
+    GivenGroups,
     Hardware,
     KeepBlocks,
     KeepNeurons,
@@ -31,8 +33,9 @@ from flows.cli_options import (
     Weights,
     at_least,
     export_options,
-    hardware_fields,
+    given_hardware,
 )
+from flows.contracts.errors import ConfigError
 
 Deliverable = Annotated[Path, typer.Argument(help="Folder made by 'sievit verilog --board'.")]
 
@@ -58,10 +61,8 @@ def verilog(
     weight_bits: WeightBits = None,
     seed: Seed = 0,
     artifact: ArtifactFile = None,
-    clusters: Annotated[int | None, typer.Option(help="MAC clusters of 256 MACs per cycle each. Default: what the "
-                                                      "board's search chooses, else 4.")] = None,
-    groups: Annotated[int | None, typer.Option(help="Token groups, each with that many clusters: 1, 2, 4 or 8. "
-                                                    "Default: what the board's search chooses, else 1.")] = None,
+    clusters: GivenClusters = None,
+    groups: GivenGroups = None,
     hardware: Hardware = None,
     image: Annotated[Path | None, typer.Option(help="Picture of the run whose result goes into the folder. Default: a "
                                                     "photograph of a cat.")] = None,
@@ -70,21 +71,26 @@ def verilog(
 ) -> None:
     """Generate the accelerator as Verilog, and for a board everything around it."""
     with errors():
-        fields = {**({} if groups is None else {"groups": groups}), **hardware_fields(hardware)}
+        from flows.sim_flow import ExportOptions, SimOptions
+
+        given = given_hardware(clusters, groups, hardware)
+        options = export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
+                                 threshold, balanced, calibration, calibration_images, calibrate, weight_bits, seed)
         if board is None:
-            _plain_verilog(out, artifact, clusters, fields)
+            if options != ExportOptions() or image is not None:
+                raise ConfigError("options of the model and --image need --board; without it give --artifact, or "
+                                  "nothing for DeiT-Tiny")
+            _plain_verilog(out, artifact, given)
             return
-        options = None if artifact is not None else export_options(
-            model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode, threshold, balanced,
-            calibration, calibration_images, calibrate, weight_bits, seed)
         with progress_bars() as show:
-            params = _deliver(out, board, artifact, options, clusters, fields, image, force, show)
+            source = SimOptions(export=options, artifact=artifact, image=image)
+            params = _deliver(out, board, source, given, force, show)
         screen.print(f"{escape(str(out))}: {escape(params['network']['model'])} on "
                      f"{escape(params['board']['title'])}, configuration {params['config_hash_hex']}, "
                      f"{params['interfaces']['clock_mhz']:g} MHz; see README.md in it", soft_wrap=True)
 
 
-def _plain_verilog(out: Path, artifact: Path | None, clusters: int | None, fields: dict[str, Any]) -> None:
+def _plain_verilog(out: Path, artifact: Path | None, given: dict[str, Any]) -> None:
     """vit_accel.v and hardware.json, sized for an artifact or for DeiT-Tiny."""
     from flows.compile import config_for
     from flows.contracts.artifact import load_artifact
@@ -93,11 +99,10 @@ def _plain_verilog(out: Path, artifact: Path | None, clusters: int | None, field
     from flows.sim_flow import write_json
     from sim.accelerator import verilog_of
 
-    chosen = 4 if clusters is None else clusters
     if artifact is not None:
-        config = config_for(load_artifact(artifact), clusters=chosen, **fields)
+        config = config_for(load_artifact(artifact), **given)
     else:
-        config = HardwareConfig.from_dict({"clusters": chosen, "banks": 16 if chosen > 8 else 8, **fields})
+        config = HardwareConfig.from_dict({"banks": 16 if given.get("clusters", 4) > 8 else 8, **given})
     text = verilog_of(config)
     with replacing(out / "vit_accel.v") as part:
         part.write_text(text)
@@ -106,20 +111,20 @@ def _plain_verilog(out: Path, artifact: Path | None, clusters: int | None, field
                  f"configuration {config.config_hash():08x}", soft_wrap=True)
 
 
-def _deliver(out: Path, board_name: str, artifact_file: Path | None, options: Any, clusters: int | None,
-             fields: dict[str, Any], image: Path | None, force: bool, show: Any) -> dict[str, Any]:
+def _deliver(out: Path, board_name: str, options: Any, given: dict[str, Any], force: bool, show: Any) -> dict[str, Any]:
     from boards.catalog import load_board
     from flows.board_config import config_on
+    from flows.contracts.preprocess import load_image
     from flows.deliver.folder import check_replaceable, write_folder
-    from flows.sim_flow import ExportOptions, SimOptions, obtain_artifact
+    from flows.sim_flow import obtain_artifact
 
     board = load_board(board_name)
     check_replaceable(out, force=force)
-    network = obtain_artifact(SimOptions(export=options or ExportOptions(), artifact=artifact_file),
-                              lambda share: show("export", share))
-    given = fields if clusters is None else {"clusters": clusters, **fields}
+    if options.image is not None:
+        load_image(options.image)  # refused before anything is computed
+    network = obtain_artifact(options, lambda share: show("export", share))
     config = config_on(network, board, fixed=given, report=show)
-    return write_folder(network, config, board, out, picture=image, force=force, progress=show)
+    return write_folder(network, config, board, out, picture=options.image, force=force, progress=show)
 
 
 @app.command()

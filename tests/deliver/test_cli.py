@@ -76,6 +76,8 @@ def test_verilog_alone_stays(artifact_file: Path, tiny: HardwareConfig, tmp_path
     (["--board", "zcu102", "--set", "max_tokens=16"], "raise hardware.max_tokens"),
     (["--board", "zcu102", "--clusters", "99"], "hardware.clusters must be 1 to 16"),
     (["--board", "zcu102", "--clusters", "1", "--image", "missing.jpg"], "no image file at missing.jpg"),
+    (["--keep-blocks", ".5"], "options of the model and --image need --board"),
+    (["--model", "deit_s"], "options of the model and --image need --board"),
 ])
 def test_bad_options(artifact_file: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
     """One line, exit 2, no folder."""
