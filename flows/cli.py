@@ -13,6 +13,7 @@ from rich.markup import escape
 import flows.cli_boards
 import flows.cli_eval
 import flows.cli_prune
+import flows.cli_resources
 import flows.cli_search
 import flows.cli_train  # noqa: F401 - these add their commands
 from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, print_json, progress_bars, screen

@@ -128,29 +128,32 @@ def _evaluate(candidates: list[Candidate], model: CycleModel, goal: float | None
     """Points of the candidates that are worth to be compiled; ``goal`` is a number of cycles."""
     points: list[Point] = []
     seen: set[HardwareConfig] = set()
+    over: dict[tuple[int, int], float] = {}
     best, fastest = float("inf"), min((item.bound for item in candidates), default=0)
 
-    def look(item: Candidate) -> Point:
+    def likely(item: Candidate) -> float:
+        """The bound, and what another configuration of the same array was above its own."""
+        return item.bound * over.get((item.config.clusters, item.config.groups), 1.0)
+
+    def look(item: Candidate) -> int:
+        cycles, array = model.cycles(item.config), (item.config.clusters, item.config.groups)
         seen.add(item.config)
-        point = Point(item.config, model.cycles(item.config), model.memory_cycles(item.config), item.parts.total,
-                      item.placement)
-        points.append(point)
-        return point
+        points.append(Point(item.config, cycles, model.memory_cycles(item.config), item.parts.total, item.placement))
+        over[array] = min(over.get(array, float("inf")), cycles / item.bound)
+        return cycles
 
     first = max((item.bound for item in candidates[:1]), default=1)
     for item in candidates:
-        if item.bound < (1 - _step(best, goal, fastest)) * best:
+        if likely(item) < (1 - _step(best, goal, fastest)) * best:
             show("compile", _progress(first, min(best, first), fastest))
-            best = min(best, look(item).cycles)
-    if points:
-        # The same distance from the bound as the last ones had: what may still be the fastest.
-        ratio = min(point.cycles / model.bound(point.config) for point in points[-3:])
-        rest = sorted((item for item in candidates if item.config not in seen and item.bound * ratio < best),
-                      key=lambda item: (item.bound, item.share))
-        for number, item in enumerate(rest[:LAST]):
-            show("compile", 0.9 + 0.1 * number / LAST)
-            look(item)
-        show("compile", 1.0)
+            best = min(best, look(item))
+    for number in range(LAST):
+        show("compile", 0.9 + 0.1 * number / LAST)
+        rest = [item for item in candidates if item.config not in seen and likely(item) < best]
+        if not rest or (goal is not None and best <= goal):
+            break
+        best = min(best, look(min(rest, key=lambda item: (likely(item), item.share))))
+    show("compile", 1.0)
     return points
 
 

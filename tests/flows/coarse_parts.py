@@ -19,7 +19,7 @@ def coarse_parts(config: HardwareConfig, family: str) -> Parts:
                    for columns in (config.x_cols, config.act_cols, config.score_cols))
     memories += 2 * _bram(128, config.kv_cols * config.group_tokens // 2)
     memories += _bram(256, config.residual_cols * config.group_tokens)
-    group = Resources(luts, 1.5 * luts, 40 + config.clusters * slices, memories)
+    group = Resources(luts, 1.5 * luts, 20 + config.clusters * slices, memories)
     width = config.stream_bits + config.bus_bits
     fifos = _bram(config.stream_bits, config.fifo_words) + _bram(config.stream_bits, config.image_fifo_words)
     return Parts(Resources(15000 + 20 * width, 20000 + 30 * width, 20, fifos + 4), group, config.groups)

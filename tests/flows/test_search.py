@@ -41,8 +41,8 @@ def fixture_cache(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(name="network", scope="module")
 def fixture_network() -> SparseVit:
-    """Two blocks; the first drops tokens."""
-    return random_artifact(width=64, heads=2, depth=2, hidden=128, tokens=65, classes=40,
+    """One block, which drops tokens."""
+    return random_artifact(width=64, heads=2, depth=1, hidden=128, tokens=65, classes=40,
                            drop={0: TokenDrop("topk", keep=40)}, seed=3)
 
 
