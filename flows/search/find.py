@@ -94,12 +94,15 @@ def search(artifact: SparseVit, board: Board, *, latency_ms: float | None = None
 
 def model_parts(config: HardwareConfig, family: str) -> Parts:
     """Resources by the analytical model."""
-    from flows.resources.model import resources_of, shares_of
+    from flows.resources.model import shares_of
 
-    shared = sum((amount for unit, amount in shares_of(config, family).items() if not unit.startswith("group")),
-                 Resources())
-    rest = resources_of(config, family) + -1 * shared
-    return Parts(shared, rest * (1 / config.groups), config.groups)
+    shared, groups = Resources(), Resources()
+    for unit, amount in shares_of(config, family).items():
+        if unit.startswith("group."):
+            groups += amount
+        else:
+            shared += amount
+    return Parts(shared, groups * (1 / config.groups), config.groups)
 
 
 class _Space:
@@ -111,17 +114,28 @@ class _Space:
         self.dropped: list[tuple[HardwareConfig, Shortage, int]] = []
         configs = list(configurations(artifact, board, fixed))
         self.considered = len(configs)
+        self.board, self.limits, self.parts_of, self.model = board, limits, parts_of, model
         for number, config in enumerate(configs):
             if number % 64 == 0:
                 show("resources", number / len(configs))
-            parts = parts_of(config, board.family)
-            found = place(parts, board.slrs, limits)
-            if isinstance(found, Placement):
-                self.fitting.append(Candidate(config, found, parts, model.bound(config)))
-            else:
-                self.dropped.append((config, found, model.bound(config)))
+            self._take(config, "crossings" in fixed)
         show("resources", 1.0)
         self.fitting.sort(key=lambda item: (item.share, item.bound, tuple(item.config.to_dict().items())))
+
+
+    def _take(self, config: HardwareConfig, crossings_given: bool) -> None:
+        """Place the parts. Groups on other dies need a register stage for every border on the way, which takes a few
+        resources itself."""
+        while True:
+            parts = self.parts_of(config, self.board.family)
+            found = place(parts, self.board.slrs, self.limits)
+            if isinstance(found, Shortage):
+                self.dropped.append((config, found, self.model.bound(config)))
+                return
+            if crossings_given or found.reach <= config.crossings:
+                self.fitting.append(Candidate(config, found, parts, self.model.bound(config)))
+                return
+            config = config.replace(crossings=found.reach)
 
 
 def _evaluate(candidates: list[Candidate], model: CycleModel, goal: float | None, show: Report) -> list[Point]:
