@@ -164,7 +164,7 @@ class Control(wiring.Component):
     def _read_port(self, m: Module) -> None:
         """Takes an address; one cycle later (``_fetch``) the value is sampled and what reading clears is cleared.
 
-        What is sampled are the registers of that place in every page; one cycle later (``_collect``) the page is chosen.
+        What is sampled are the registers of that place in every page; a cycle later (``_collect``) the page is chosen.
         """
         bus = self.bus
         self._fetch, self._collect = Signal(), Signal()

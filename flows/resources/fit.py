@@ -70,7 +70,7 @@ def fit(grid: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, dict[str, f
             found = by_unit(entry["units"])
             for name, unit in units_of(config, target).items():
                 points[name].append((unit, found.get(name, Resources()) * (1 / unit.count),
-                                     unit.hard(target, config.uram_words)))
+                                     unit.hard(target)))
         result[target] = {name: {"lut": _solve([(unit.lut, found.lut - hard.lut) for unit, found, hard in each]),
                                  "ff": _solve([(unit.ff, found.ff) for unit, found, _ in each])}
                           for name, each in sorted(points.items())}

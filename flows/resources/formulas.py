@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from flows.contracts.hardware import BLOCK, ROW_BITS, WORD_BITS, HardwareConfig, ceil_div
 from flows.contracts.program import CLUSTER, SLOT, column_parameter_words
 from flows.contracts.resources import Resources
-from flows.resources.memories import block_rams, memory_of
+from flows.resources.memories import ULTRA_DEPTH, block_rams, memory_of
 
 OPERAND_BITS = 9
 ACC_BITS = 32 * BLOCK + 17
@@ -23,6 +23,26 @@ DSPS = {"plain": 256, "dsp48e2": 128, "dsp48e1": 128}
 
 
 @dataclass(frozen=True)
+class Ram:
+    """A memory: width, depth, read ports (each takes a copy), and whether it is marked for UltraRAM."""
+
+    width: int
+    depth: int
+    ports: int = 1
+    ultra: bool = False
+
+    def cascade(self, target: str) -> float:
+        """LUTs behind a memory that is several blocks deep."""
+        if self.ultra:
+            return self.width * mux_luts(ceil_div(self.depth, ULTRA_DEPTH))
+        if not memory_of(self.width, self.depth, target).bram36:
+            return 0
+        deep = ceil_div(self.depth, ROW_BLOCK_WORDS)
+        tall = block_rams(self.width, self.depth) < deep * self.width / 72  # fewer blocks, as deep as the memory
+        return 0 if tall else self.width * mux_luts(deep)
+
+
+@dataclass(frozen=True)
 class Unit:
     """A part of the accelerator.
 
@@ -31,20 +51,20 @@ class Unit:
     count : how many there are
     lut, ff : features of one, by name
     dsp : slices of one
-    memories : width, depth and read ports of its memories
+    memories : of one
     """
 
     count: int = 1
     lut: dict[str, float] = field(default_factory=dict)
     ff: dict[str, float] = field(default_factory=dict)
     dsp: float = 0
-    memories: tuple[tuple[int, int, int], ...] = ()
+    memories: tuple[Ram, ...] = ()
 
-    def hard(self, target: str, ultra_words: int) -> Resources:
+    def hard(self, target: str) -> Resources:
         """DSP slices and memories of one unit."""
         total = Resources(dsp=self.dsp)
-        for width, depth, ports in self.memories:
-            total += memory_of(width, depth, target, ultra_words) * ports
+        for ram in self.memories:
+            total += memory_of(ram.width, ram.depth, target, ultra=ram.ultra) * ram.ports
         return total
 
 
@@ -63,15 +83,9 @@ def slot_bits(config: HardwareConfig) -> int:
     return sum(width for _, width in SLOT) + config.clusters * sum(width for _, width in CLUSTER)
 
 
-def cascade(width: int, depth: int, config: HardwareConfig, target: str) -> float:
-    """LUTs behind a memory that is several blocks deep."""
-    if config.uram_words and depth >= config.uram_words:
-        return width * mux_luts(ceil_div(depth, 4096))
-    if not memory_of(width, depth, target).bram36:
-        return 0
-    deep = ceil_div(depth, ROW_BLOCK_WORDS)
-    tall = block_rams(width, depth) < deep * width / 72  # blocks as deep as the memory are fewer
-    return 0 if tall else width * mux_luts(deep)
+def ultra(config: HardwareConfig, depth: int) -> bool:
+    """Whether the RTL marks a memory of that depth for UltraRAM."""
+    return 0 < config.uram_words <= depth
 
 
 def units_of(config: HardwareConfig, target: str) -> dict[str, Unit]:
@@ -80,30 +94,31 @@ def units_of(config: HardwareConfig, target: str) -> dict[str, Unit]:
     if config.groups > 1:
         units["exchange"] = _exchange(config)
     if config.resident_words:
+        store = Ram(config.stream_bits, config.resident_words, ultra=ultra(config, config.resident_words))
         units["program_store"] = Unit(
-            lut={"base": 1, "stream": config.stream_bits,
-                 "cascade": cascade(config.stream_bits, config.resident_words, config, target)},
-            ff={"base": 1, "stream": config.stream_bits},
-            memories=((config.stream_bits, config.resident_words, 1), (config.stream_bits, 8, 1)))
+            lut={"base": 1, "stream": config.stream_bits, "cascade": store.cascade(target)},
+            ff={"base": 1, "stream": config.stream_bits}, memories=(store, Ram(config.stream_bits, 8)))
     return units | {f"group.{name}": unit for name, unit in _group_units(config, target).items()}
 
 
 def _shared_units(config: HardwareConfig, target: str) -> dict[str, Unit]:
     stream, slot, clusters = config.stream_bits, slot_bits(config), config.clusters
     entry = max(stream, config.bus_bits)
-    fifos = tuple((entry, words * stream // entry - 1, 1) for words in (config.fifo_words, config.image_fifo_words))
+    depths = [words * stream // entry for words in (config.fifo_words, config.image_fifo_words)]
+    fifos = tuple(Ram(entry, depth - 1, ultra=ultra(config, depth)) for depth in depths)
     narrow = int(config.bus_bits < stream) * stream
     wide = int(config.bus_bits > stream) * stream
     rows = max(stream // ROW_BITS, config.groups)
-    kv = (ROW_BITS * rows, config.kv_cols * config.max_tokens // rows)
+    kv_depth = config.kv_cols * config.max_tokens // rows
+    kv = Ram(ROW_BITS * rows, kv_depth, ultra=ultra(config, kv_depth))
     select = (config.token_blocks, max(1, min(16, config.max_width // BLOCK)) << bits(config.token_blocks))
-    half = 1 << bits(config.class_cols)
+    logits = Ram(WORD_BITS, 2 << bits(config.class_cols))
     return {
         "top": Unit(lut={"base": 1}, ff={"base": 1}),
-        "control": Unit(lut={"base": 1}, ff={"base": 1}, memories=((9, 32, 1),)),
+        "control": Unit(lut={"base": 1}, ff={"base": 1}, memories=(Ram(9, 32),)),
         "axi_read": Unit(
             lut={"base": 1, "narrow": narrow, "wide": wide,
-                 "cascade": sum(cascade(width, depth, config, target) for width, depth, _ in fifos)},
+                 "cascade": sum(fifo.cascade(target) for fifo in fifos)},
             ff={"base": 1, "narrow": narrow, "wide": wide}, memories=fifos),
         "axi_write": Unit(lut={"base": 1, "bus": config.bus_bits}, ff={"base": 1, "bus": config.bus_bits}),
         "decoder": Unit(lut={"base": 1, "slot": slot, "stream": stream, "clusters": clusters},
@@ -112,13 +127,12 @@ def _shared_units(config: HardwareConfig, target: str) -> dict[str, Unit]:
         "core": Unit(lut={"base": 1, "stream": stream, "groups": config.groups - 1}, ff={"base": 1, "stream": stream}),
         "key_value": Unit(
             lut={"base": 1, "choice": stream * mux_luts(rows * ROW_BITS // stream), "row": config.groups * ROW_BITS,
-                 "cascade": cascade(*kv, config, target)},
-            ff={"base": 1, "stream": stream, "row": config.groups * ROW_BITS}, dsp=2, memories=((*kv, 1),)),
+                 "cascade": kv.cascade(target)},
+            ff={"base": 1, "stream": stream, "row": config.groups * ROW_BITS}, dsp=2, memories=(kv,)),
         "token_drop": Unit(lut={"base": 1}, ff={"base": 1}, dsp=17,
-                           memories=((336, select[0], 1), (128, select[1], 1), (25, 16, 1))),
+                           memories=(Ram(336, select[0]), Ram(128, select[1]), Ram(25, 16))),
         "image_loader": Unit(lut={"base": 1, "stream": stream}, ff={"base": 1, "stream": stream}),
-        "logits": Unit(lut={"base": 1, "cascade": cascade(WORD_BITS, 2 * half, config, target)}, ff={"base": 1},
-                       memories=((WORD_BITS, 2 * half, 1),)),
+        "logits": Unit(lut={"base": 1, "cascade": logits.cascade(target)}, ff={"base": 1}, memories=(logits,)),
     }
 
 
@@ -135,27 +149,27 @@ def _group_units(config: HardwareConfig, target: str) -> dict[str, Unit]:
     tokens, stream = config.group_tokens, config.stream_bits
     words = column_parameter_words(config)
     several = int(groups > 1)
-    residual = (WORD_BITS, config.residual_cols * tokens)
-    rows = config.score_heads * tokens
+    depth = config.residual_cols * tokens
+    residual = Ram(WORD_BITS, depth, ultra=ultra(config, depth))
     return {
         "banks": _banks(config, target),
         "operands": Unit(groups, lut={"base": 1, "operand": clusters * OPERAND_BITS * BLOCK},
                          ff={"base": 1, "operand": clusters * OPERAND_BITS * BLOCK, "capture": clusters * 137}),
         "row_max": Unit(groups, lut={"base": 1, "ports": clusters + 1}, ff={"base": 1, "ports": clusters + 1},
-                        memories=((8, rows, clusters + 1),)),
+                        memories=(Ram(8, config.score_heads * tokens, clusters + 1),)),
         "exp": Unit(groups * clusters, lut={"base": 1}, ff={"base": 1}),
         "clusters": Unit(groups * clusters, lut={config.multiplier: 1, "stream": stream},
                          ff={config.multiplier: 1, "stream": stream},
-                         dsp=DSPS[config.multiplier], memories=((ACC_BITS, tokens + 1, 1),)),
+                         dsp=DSPS[config.multiplier], memories=(Ram(ACC_BITS, tokens + 1),)),
         "drain": Unit(groups, lut={"base": 1, "choice": 2 * ACC_BITS * mux_luts(clusters)}, ff={"base": 1},
                       dsp=DRAIN_DSPS),
         "column_queue": Unit(groups, lut={"base": 1}, ff={"base": 1, "earlier": (words - 1) * stream},
-                             memories=((768, 4, 1), (28, 4, 1))),
-        "residual": Unit(groups, lut={"base": 1, "several": several, "cascade": cascade(*residual, config, target)},
+                             memories=(Ram(768, 4), Ram(28, 4))),
+        "residual": Unit(groups, lut={"base": 1, "several": several, "cascade": residual.cascade(target)},
                          ff={"base": 1, "several": several}, dsp=RESIDUAL_DSPS,
-                         memories=((*residual, 1), (68, tokens, 1))),
+                         memories=(residual, Ram(68, tokens))),
         "norm_pass": Unit(groups, lut={"base": 1}, ff={"base": 1}, dsp=NORM_DSPS,
-                          memories=((256, 2 * config.residual_cols, 3), (58, tokens, 1), (26, tokens, 1))),
+                          memories=(Ram(WORD_BITS, 2 * config.residual_cols, 3), Ram(58, tokens), Ram(26, tokens))),
         "glue": Unit(groups, lut={"base": 1, "clusters": clusters}, ff={"base": 1, "clusters": clusters}),
     }
 
@@ -167,11 +181,13 @@ NORM_DSPS = 16 * 3
 
 def _banks(config: HardwareConfig, target: str) -> Unit:
     """The memories X, A and S with their crossbars."""
-    memories, deep, address = [], 0.0, 0
+    memories: list[Ram] = []
+    deep, address = 0.0, 0
     for columns in (config.x_cols, config.act_cols, config.score_cols):
         depth = columns // config.banks * config.group_tokens
-        memories.append((ROW_BITS, depth, config.banks))
-        deep += config.banks * cascade(ROW_BITS, depth, config, target)
+        bank = Ram(ROW_BITS, depth, ultra=ultra(config, depth))
+        memories += [bank] * config.banks
+        deep += config.banks * bank.cascade(target)
         address += config.banks * bits(depth)
     words = 3 * config.banks * ROW_BITS
     readers = 3 * config.clusters * ROW_BITS

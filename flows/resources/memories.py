@@ -36,22 +36,22 @@ BLOCK_COST = 129
 
 
 @functools.cache
-def memory_of(width: int, depth: int, target: str, ultra_words: int = 0) -> Resources:
+def memory_of(width: int, depth: int, target: str, *, ultra: bool = False) -> Resources:
     """What a memory with one write and one read port takes.
 
     Parameters
     ----------
     width, depth : bits of a word, words
     target : ``"xcup"`` or ``"xc7"``
-    ultra_words : as ``HardwareConfig.uram_words``
+    ultra : the memory is marked for UltraRAM
 
     Returns
     -------
     Resources
-        UltraRAM where asked for, else LUTs or block RAM, whichever Yosys weighs less. Multiplexers behind them are
+        UltraRAM if marked, else LUTs or block RAM, whichever Yosys weighs less. Multiplexers behind them are
         not included.
     """
-    if ultra_words and depth >= ultra_words:
+    if ultra:
         return Resources(uram=ceil_div(width, ULTRA_WIDTH) * ceil_div(depth, ULTRA_DEPTH))
     kind = DISTRIBUTED[target]
     blocks = block_rams(width, depth)

@@ -48,7 +48,7 @@ def shares_of(config: HardwareConfig, family: str = "ultrascale+") -> dict[str, 
         raise ConfigError(f"family must be {', '.join(FAMILIES)}, not {family!r}")
     target = FAMILIES[family]
     coefficients = _coefficients()[target]
-    return {name: _resources(unit, coefficients[name], target, config.uram_words) * unit.count
+    return {name: _resources(unit, coefficients[name], target) * unit.count
             for name, unit in units_of(config, target).items()}
 
 
@@ -57,10 +57,10 @@ def counts_of(config: HardwareConfig) -> dict[str, int]:
     return {name: unit.count for name, unit in units_of(config, "xcup").items()}
 
 
-def _resources(unit: Unit, coefficients: dict[str, dict[str, float]], target: str, ultra_words: int) -> Resources:
+def _resources(unit: Unit, coefficients: dict[str, dict[str, float]], target: str) -> Resources:
     fabric = {kind: sum(coefficients[kind].get(name, 0) * amount for name, amount in features.items())
               for kind, features in (("lut", unit.lut), ("ff", unit.ff))}
-    return Resources(**fabric) + unit.hard(target, ultra_words)
+    return Resources(**fabric) + unit.hard(target)
 
 
 @functools.cache

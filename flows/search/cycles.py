@@ -24,7 +24,7 @@ LATENCY = 100
 """Cycles from a read request to its first word, as in the simulated memory."""
 
 CIRCUIT_ONLY = {"multiplier": "plain", "bus_bits": 128, "fifo_words": 512, "image_fifo_words": 256,
-                "resident_words": 0, "clock_mhz": 200.0}
+                "resident_words": 0, "uram_words": 0, "clock_mhz": 200.0}
 """Fields that leave the program as it is (but for the hash in its first word): configurations that differ only in them
 are compiled once."""
 
@@ -42,39 +42,46 @@ class _StepSize:
 
 
 class CycleModel:
-    """Cycles of one network.
+    """Cycles of one network. Bounds hold for configurations that differ in nothing but what a search varies.
 
     Parameters
     ----------
     artifact : the network
     bytes_per_cycle : what the memory delivers
     latency : cycles from a read request to its first word
+
+    Attributes
+    ----------
+    compiled : programs that had to be compiled
     """
 
     def __init__(self, artifact: SparseVit, bytes_per_cycle: float, latency: int = LATENCY) -> None:
         self.artifact, self.rate, self.latency = artifact, bytes_per_cycle, latency
         self.compiled = 0
-        self._sizes: dict[HardwareConfig, Sequence[_StepSize]] = {}
+        self._content = ""
+        self._sizes: dict[tuple[int, int], Sequence[_StepSize]] = {}
         self._streams: dict[HardwareConfig, np.ndarray] = {}
-        self._bounds: dict[HardwareConfig, tuple[int, float]] = {}
+        self._bounds: dict[tuple[int, ...], tuple[int, float]] = {}
 
     def bound(self, config: HardwareConfig) -> int:
         """Fewest cycles of any program: work of the array, slots to drain columns, or words from memory."""
-        key = config.replace(multiplier="plain", resident_words=0, clock_mhz=200.0, image_fifo_words=256, banks=16)
-        if key not in self._bounds:
-            self._bounds[key] = self._bound(config)
-        return self._bounds[key][0]
+        return self._both(config)[0]
 
     def memory_cycles(self, config: HardwareConfig) -> float:
         """Cycles that the memory needs for program and image at least."""
-        self.bound(config)
-        key = config.replace(multiplier="plain", resident_words=0, clock_mhz=200.0, image_fifo_words=256, banks=16)
-        return self._bounds[key][1]
+        return self._both(config)[1]
+
+    def _both(self, config: HardwareConfig) -> tuple[int, float]:
+        key = (config.clusters, config.groups, config.stream_bits, config.bus_bits, config.fifo_words,
+               config.score_heads, config.crossings)
+        if key not in self._bounds:
+            self._bounds[key] = self._bound(config)
+        return self._bounds[key]
 
     def cycles(self, config: HardwareConfig) -> int:
         """The cycle model's figure for one image, compiled if it has not been before."""
         key = {**self._key(config), "fields": {name: getattr(config, name) for name in CIRCUIT_ONLY
-                                               if name not in ("multiplier", "clock_mhz")},
+                                               if name not in ("multiplier", "uram_words", "clock_mhz")},
                "rate": self.rate, "latency": self.latency}
         path = cached("cycles", key, ".json")
         try:
@@ -86,28 +93,20 @@ class CycleModel:
             part.write_text(json.dumps(total))
         return total
 
-    def known(self, config: HardwareConfig) -> bool:
-        """Whether the program has been compiled, so that :meth:`cycles` is quick."""
-        return config.replace(**CIRCUIT_ONLY) in self._streams or self._path(config).exists()
-
     def _key(self, config: HardwareConfig) -> dict[str, object]:
         return {"artifact": self._hash, "config": config.replace(**CIRCUIT_ONLY).to_dict(),
                 "sources": source_hash("flows/compile", "flows/contracts")}
 
     @property
     def _hash(self) -> str:
-        if not hasattr(self, "_content"):
-            self._content = self.artifact.content_hash()
+        self._content = self._content or self.artifact.content_hash()
         return self._content
-
-    def _path(self, config: HardwareConfig):
-        return cached("headers", self._key(config), ".z")
 
     def _stream(self, config: HardwareConfig) -> np.ndarray:
         """The program with zeros for weights: its length and headers decide the cycles, and a file of it is small."""
         plain = config.replace(**CIRCUIT_ONLY)
         if plain not in self._streams:
-            path = self._path(config)
+            path = cached("headers", self._key(config), ".z")
             try:
                 stream = np.frombuffer(zlib.decompress(path.read_bytes()), np.uint8)
             except (OSError, zlib.error):
@@ -139,7 +138,7 @@ class CycleModel:
         return int(done), total / rate
 
     def _network(self, config: HardwareConfig) -> Sequence[_StepSize]:
-        key = config.replace(**CIRCUIT_ONLY, clusters=1, groups=1, banks=16)
+        key = (config.stream_bits, config.score_heads)
         if key not in self._sizes:
             check_fit(self.artifact, config)
             self._sizes[key] = [_StepSize(

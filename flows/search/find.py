@@ -94,12 +94,15 @@ def search(artifact: SparseVit, board: Board, *, latency_ms: float | None = None
 
 def model_parts(config: HardwareConfig, family: str) -> Parts:
     """Resources by the analytical model."""
-    from flows.resources.model import resources_of, shares_of
+    from flows.resources.model import shares_of
 
-    shared = sum((amount for unit, amount in shares_of(config, family).items() if not unit.startswith("group")),
-                 Resources())
-    rest = resources_of(config, family) + -1 * shared
-    return Parts(shared, rest * (1 / config.groups), config.groups)
+    shared, groups = Resources(), Resources()
+    for unit, amount in shares_of(config, family).items():
+        if unit.startswith("group."):
+            groups += amount
+        else:
+            shared += amount
+    return Parts(shared, groups * (1 / config.groups), config.groups)
 
 
 class _Space:
@@ -111,46 +114,60 @@ class _Space:
         self.dropped: list[tuple[HardwareConfig, Shortage, int]] = []
         configs = list(configurations(artifact, board, fixed))
         self.considered = len(configs)
+        self.board, self.limits, self.parts_of, self.model = board, limits, parts_of, model
         for number, config in enumerate(configs):
             if number % 64 == 0:
                 show("resources", number / len(configs))
-            parts = parts_of(config, board.family)
-            found = place(parts, board.slrs, limits)
-            if isinstance(found, Placement):
-                self.fitting.append(Candidate(config, found, parts, model.bound(config)))
-            else:
-                self.dropped.append((config, found, model.bound(config)))
+            self._take(config, "crossings" in fixed)
         show("resources", 1.0)
         self.fitting.sort(key=lambda item: (item.share, item.bound, tuple(item.config.to_dict().items())))
+
+
+    def _take(self, config: HardwareConfig, crossings_given: bool) -> None:
+        """Place the parts. Groups on other dies need a register stage for every border on the way, which takes a few
+        resources itself."""
+        while True:
+            parts = self.parts_of(config, self.board.family)
+            found = place(parts, self.board.slrs, self.limits)
+            if isinstance(found, Shortage):
+                self.dropped.append((config, found, self.model.bound(config)))
+                return
+            if crossings_given or found.reach <= config.crossings:
+                self.fitting.append(Candidate(config, found, parts, self.model.bound(config)))
+                return
+            config = config.replace(crossings=found.reach)
 
 
 def _evaluate(candidates: list[Candidate], model: CycleModel, goal: float | None, show: Report) -> list[Point]:
     """Points of the candidates that are worth to be compiled; ``goal`` is a number of cycles."""
     points: list[Point] = []
     seen: set[HardwareConfig] = set()
+    over: dict[tuple[int, int], float] = {}
     best, fastest = float("inf"), min((item.bound for item in candidates), default=0)
 
-    def look(item: Candidate) -> Point:
+    def likely(item: Candidate) -> float:
+        """The bound, and what another configuration of the same array was above its own."""
+        return item.bound * over.get((item.config.clusters, item.config.groups), 1.0)
+
+    def look(item: Candidate) -> int:
+        cycles, array = model.cycles(item.config), (item.config.clusters, item.config.groups)
         seen.add(item.config)
-        point = Point(item.config, model.cycles(item.config), model.memory_cycles(item.config), item.parts.total,
-                      item.placement)
-        points.append(point)
-        return point
+        points.append(Point(item.config, cycles, model.memory_cycles(item.config), item.parts.total, item.placement))
+        over[array] = min(over.get(array, float("inf")), cycles / item.bound)
+        return cycles
 
     first = max((item.bound for item in candidates[:1]), default=1)
     for item in candidates:
-        if item.bound < (1 - _step(best, goal, fastest)) * best:
+        if likely(item) < (1 - _step(best, goal, fastest)) * best:
             show("compile", _progress(first, min(best, first), fastest))
-            best = min(best, look(item).cycles)
-    if points:
-        # The same distance from the bound as the last ones had: what may still be the fastest.
-        ratio = min(point.cycles / model.bound(point.config) for point in points[-3:])
-        rest = sorted((item for item in candidates if item.config not in seen and item.bound * ratio < best),
-                      key=lambda item: (item.bound, item.share))
-        for number, item in enumerate(rest[:LAST]):
-            show("compile", 0.9 + 0.1 * number / LAST)
-            look(item)
-        show("compile", 1.0)
+            best = min(best, look(item))
+    for number in range(LAST):
+        show("compile", 0.9 + 0.1 * number / LAST)
+        rest = [item for item in candidates if item.config not in seen and likely(item) < best]
+        if not rest or (goal is not None and best <= goal):
+            break
+        best = min(best, look(min(rest, key=lambda item: (likely(item), item.share))))
+    show("compile", 1.0)
     return points
 
 

@@ -60,6 +60,11 @@ class Placement:
         """Dies in use."""
         return sum(bool(count) or index == self.shared for index, count in enumerate(self.groups))
 
+    @property
+    def reach(self) -> int:
+        """Borders between dies from the shared part to the farthest group."""
+        return max(abs(index - self.shared) for index, count in enumerate(self.groups) if count)
+
     def share(self, kind: str) -> float:
         """Largest share of that kind on any die."""
         return max(shares[kind] for shares in self.shares)
@@ -157,7 +162,7 @@ def place(parts: Parts, dies: Sequence[Resources], limits: Mapping[str, float],
     tried = range(len(dies)) if homes is None else homes
     found = [placement for home in tried if (placement := _place_at(home, parts, dies, allowed)) is not None]
     if found:
-        return min(found, key=lambda placement: (placement.dies, placement.largest[0], placement.shared))
+        return min(found, key=lambda item: (item.dies, item.reach, item.largest[0], item.shared))
     total = parts.total
     worst = max((Shortage(kind, getattr(total, kind), getattr(whole, kind), limits[kind]) for kind in KINDS
                  if getattr(total, kind)), key=lambda shortage: shortage.excess)

@@ -9,7 +9,7 @@ from flows.contracts.hardware import HardwareConfig
 from flows.search.limits import NAMES, Shortage
 from flows.search.result import Point
 
-MEMORY_BOUND = 0.75
+MEMORY_BOUND = 0.6
 """Share of the cycles in which the memory delivers from which on it is called the limit."""
 
 Dropped = tuple[HardwareConfig, Shortage, int]
@@ -48,7 +48,7 @@ def of_failure(front: Sequence[Point], dropped: Sequence[Dropped], board: Board,
         text = (f"no configuration that fits {board.name} takes {latency_ms:g} ms or less; the fastest "
                 f"({size(fastest.config)}) takes {fastest.milliseconds:.3f} ms")
         return [text, limit] if limit else [text]
-    config, shortage, _ = min(dropped, key=lambda item: (item[1].excess, item[2]))
+    config, shortage, _ = min(dropped, key=lambda item: (item[1].excess, item[0].macs_per_cycle))
     return [f"none of {len(dropped)} configurations fits {board.name}; the closest ({size(config)}) needs {shortage}"]
 
 
@@ -87,4 +87,6 @@ def _next_larger(choice: Point, dropped: Sequence[Dropped]) -> list[str]:
 
 def _dies(choice: Point) -> str:
     parts = [f"{_count(count, 'group')} in SLR{index}" for index, count in enumerate(choice.placement.groups) if count]
-    return f"{', '.join(parts)}; everything shared in SLR{choice.placement.shared}"
+    crossings = choice.config.crossings
+    way = f", {_count(crossings, 'register stage')} on the way" if crossings else ""
+    return f"{', '.join(parts)}; everything shared in SLR{choice.placement.shared}{way}"

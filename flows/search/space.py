@@ -20,6 +20,8 @@ GROUPS = (1, 2, 4, 8)
 BANKS = (4, 8, 16)
 STREAMS = (256, 512)
 BUSES = (128, 256, 512)
+URAM_WORDS = (0, 1024, 4096)
+"""Depths from which memories become UltraRAM, for boards that have it."""
 SHALLOW, DEEP = 512, 4096
 """Depths of the program's FIFO: a few bursts, or enough to bridge steps that need their weights fast."""
 
@@ -63,7 +65,8 @@ def configurations(artifact: SparseVit, board: Board, fixed: Mapping[str, Any] |
     axes: dict[str, tuple[Any, ...]] = {
         "clusters": CLUSTERS, "groups": GROUPS, "banks": BANKS, "stream_bits": STREAMS,
         "score_heads": tuple(sorted({1, base.score_heads})), "bus_bits": buses(board),
-        "fifo_words": (SHALLOW, DEEP), "multiplier": MULTIPLIERS[board.family]}
+        "fifo_words": (SHALLOW, DEEP), "uram_words": URAM_WORDS if board.device.uram else (0,),
+        "multiplier": MULTIPLIERS[board.family]}
     axes |= {name: (value,) for name, value in given.items() if name in axes}
     seen = False
     for values in itertools.product(*axes.values()):

@@ -15,16 +15,21 @@ def coarse_parts(config: HardwareConfig, family: str) -> Parts:
     assert family in ("7series", "ultrascale+", "versal")
     luts, slices = CLUSTER[config.multiplier]
     luts = 5000 + config.clusters * (luts + 60 * config.banks)
-    memories = sum(config.banks * _bram(128, ceil_div(columns, config.banks) * config.group_tokens)
-                   for columns in (config.x_cols, config.act_cols, config.score_cols))
-    memories += 2 * _bram(128, config.kv_cols * config.group_tokens // 2)
-    memories += _bram(256, config.residual_cols * config.group_tokens)
-    group = Resources(luts, 1.5 * luts, 40 + config.clusters * slices, memories)
+    tokens = config.group_tokens
+    memories = sum((config.banks * _memory(128, ceil_div(columns, config.banks) * tokens, config)
+                    for columns in (config.x_cols, config.act_cols, config.score_cols)), Resources())
+    memories += 2 * _memory(128, config.kv_cols * tokens // 2, config)
+    memories += _memory(256, config.residual_cols * tokens, config)
+    group = Resources(luts, 1.5 * luts + 500 * config.crossings, 20 + config.clusters * slices) + memories
     width = config.stream_bits + config.bus_bits
-    fifos = _bram(config.stream_bits, config.fifo_words) + _bram(config.stream_bits, config.image_fifo_words)
-    return Parts(Resources(15000 + 20 * width, 20000 + 30 * width, 20, fifos + 4), group, config.groups)
+    fifos = sum((_memory(config.stream_bits, words, config)
+                 for words in (config.fifo_words, config.image_fifo_words, 512)), Resources())
+    return Parts(Resources(15000 + 20 * width, 20000 + 30 * width, 20) + fifos, group, config.groups)
 
 
-def _bram(width: int, depth: int) -> int:
-    """Block RAMs of 512 x 72 bits."""
-    return ceil_div(width, 72) * ceil_div(depth, 512)
+def _memory(width: int, depth: int, config: HardwareConfig) -> Resources:
+    """Block RAMs of 512 x 72 bits, or UltraRAMs of 4096 x 72."""
+    columns = ceil_div(width, 72)
+    if config.uram_words and depth >= config.uram_words:
+        return Resources(uram=columns * ceil_div(depth, 4096))
+    return Resources(bram36=columns * ceil_div(depth, 512))
