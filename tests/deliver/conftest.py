@@ -55,7 +55,7 @@ def fixture_pristine(tmp_path_factory: pytest.TempPathFactory, network: SparseVi
         out = home / f"{name}-{groups}"
         if not out.exists():
             board = load_board(name)
-            config = tiny.replace(groups=groups, clock_mhz=board.clock_mhz)
+            config = tiny.replace(groups=groups, crossings=int(groups > 1), clock_mhz=board.clock_mhz)
             write_folder(network, config, board if groups == 1 else narrow(board, config), out)
         return out
 
