@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from boards.board import Board
-from flows.compile import Program
+from flows.compile import Program, estimate
 from flows.contracts import registers
 from flows.contracts.artifact import SparseVit
 from flows.contracts.hardware import BLOCK, PAGE_BYTES, HardwareConfig, ceil_div
@@ -37,7 +37,7 @@ def parameters(artifact: SparseVit, program: Program, board: Board, memory_port:
         "kernel": TOP_MODULE,
         "board": _board(board),
         "interfaces": _interfaces(config, board, memory_port),
-        "model": _model(artifact, program),
+        "model": _model(artifact, program, board),
         "preprocessing": _preprocessing(artifact),
         "image": _image(program),
         "output": _output(artifact, config),
@@ -64,14 +64,16 @@ def _interfaces(config: HardwareConfig, board: Board, memory_port: str | None) -
     }
 
 
-def _model(artifact: SparseVit, program: Program) -> dict[str, Any]:
-    totals = program.manifest["totals"]
+def _model(artifact: SparseVit, program: Program, board: Board) -> dict[str, Any]:
+    """The network's shape, and the time of an image by the cycle model with the board's memory."""
+    clock_mhz = program.config.clock_mhz
+    cycles = estimate(program.stream, program.config, bytes_per_cycle=board.memory.usable_gbs * 1000 / clock_mhz).total
     return {
         "width": artifact.width, "depth": len(artifact.blocks), "heads": artifact.heads,
         "drops": [{"block": index, **dataclasses.asdict(block.drop)} for index, block in enumerate(artifact.blocks)
                   if block.drop is not None],
-        "expected_cycles": totals["expected_cycles"], "useful_macs": totals["useful_macs"],
-        "expected_ms": totals["expected_cycles"] / (1000 * program.config.clock_mhz),
+        "useful_macs": program.manifest["totals"]["useful_macs"], "expected_cycles": cycles,
+        "expected_ms": cycles / (1000 * clock_mhz),
     }
 
 
