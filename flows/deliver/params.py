@@ -51,7 +51,7 @@ def parameters(artifact: SparseVit, program: Program, board: Board, memory_port:
 def _board(board: Board) -> dict[str, Any]:
     facts = dataclasses.asdict(board)
     del facts["sources"]
-    return facts
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in facts.items()}
 
 
 def _interfaces(config: HardwareConfig, board: Board, memory_port: str | None) -> dict[str, Any]:
