@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from functools import partial
 from pathlib import Path
 
@@ -174,6 +175,10 @@ def test_nothing_fits(network: SparseVit) -> None:
         f"block RAMs of 20 ({closest / 20:.0%}, limit 80%), {closest - 16} too many")
     with pytest.raises(ConfigError, match="board pynq-z2: none of .* too many"):
         config_on(network, small)
+    larger = dataclasses.replace(board, slrs=(Resources(53200, 106400, 220, closest + 1),))
+    result = search(network, larger)
+    share = math.ceil(100 * closest / (closest + 1)) / 100
+    assert result.choice is None and f"'sievit search --limit bram36={share:g}'" in result.reasons[1]
 
 
 def with_memory(board: Board, gigabytes: float) -> Board:
