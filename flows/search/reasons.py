@@ -53,7 +53,7 @@ def of_failure(front: Sequence[Point], dropped: Sequence[Dropped], board: Board,
     lines = [f"none of {len(dropped)} configurations fits {board.name}; the closest ({size(config)}) needs {shortage}"]
     if shortage.share <= 1 and not shortage.also and not shortage.dies:
         share = math.ceil(shortage.share * 100) / 100
-        lines.append(f"the device has enough: 'sievit search --limit {shortage.kind}={share:g}' allows it, at the price "
+        lines.append(f"the device has enough: 'sievit search --limit {shortage.kind}={share:g}' allows it, at the cost "
                      "of hard routing")
     return lines
 
