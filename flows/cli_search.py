@@ -108,7 +108,8 @@ def search_tables(result: SearchResult) -> Group:
     counts = (f"{result.considered} configurations, {result.fitting} within the limits ({limits}), {result.evaluated} "
               "judged by the cycle model")
     note = "shares are the largest of any die; clock and resources are targets and estimates, not placed and routed"
-    lines = (counts, note, *result.reasons)
+    # The first reason of a failure is the error message.
+    lines = (counts, note, *(result.reasons if result.choice else result.reasons[1:]))
     return Group(*([table] if result.pareto else []), *(escape(f"- {line}") for line in lines))
 
 

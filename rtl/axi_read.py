@@ -396,7 +396,8 @@ class AxiRead(wiring.Component):
         bus = self.bus
         open_ = ~bus.arvalid & ~self.stop & ~self.clear
         due = Signal()  # the program's HELLO, which leads to the request of an image, is on its way
-        needed = due | ((image.unfinished | image.outstanding) & ~image.patient)
+        needed = Signal()  # an image; only a matter of who goes first, so it may be a cycle old
+        m.d.sync += needed.eq(due | ((image.unfinished | image.outstanding) & ~image.patient))
         program_wants = program.want & ~(program.ahead & needed)
         with m.If(self.program_request.start):
             m.d.sync += due.eq(1)

@@ -15,7 +15,8 @@ __all__ = ["ByteTable", "Gelu"]
 class ByteTable(wiring.Component):
     """Sixteen copies of a 256-byte table: one lookup per lane and cycle.
 
-    In LUTs, about 40 each: sixteen block RAMs of 18 Kb would be filled to a ninth, and every cluster has sixteen.
+    In LUTs (about 70 each by open synthesis): block RAMs of 18 Kb would be filled to a ninth, and there are sixteen
+    for every cluster.
 
     Members
     -------

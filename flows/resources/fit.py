@@ -16,7 +16,9 @@ from flows.resources.formulas import Unit, units_of
 from flows.resources.grid import load_grid
 from flows.resources.model import COEFFICIENTS
 
-FREE = ("base", "plain", "dsp48e1", "dsp48e2")
+MULTIPLIERS = ("plain", "dsp48e1", "dsp48e2")
+
+FREE = ("base", *MULTIPLIERS)
 """Features without an expected coefficient."""
 
 PRIOR = 0.03
@@ -59,7 +61,10 @@ def by_unit(rows: list[dict[str, Any]]) -> dict[str, Resources]:
 
 
 def fit(grid: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """Least squares of relative errors, coefficients not negative, for every unit on its own."""
+    """Least squares of relative errors, coefficients not negative, for every unit on its own.
+
+    Families and units that the grid does not hold are left out.
+    """
     result: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for target in sorted(set(FAMILIES.values())):
         points: dict[str, list[tuple[Unit, Resources, Resources]]] = defaultdict(list)
@@ -71,9 +76,19 @@ def fit(grid: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, dict[str, f
             for name, unit in units_of(config, target).items():
                 points[name].append((unit, found.get(name, Resources()) * (1 / unit.count),
                                      unit.hard(target)))
-        result[target] = {name: {"lut": _solve([(unit.lut, found.lut - hard.lut) for unit, found, hard in each]),
+        if points:
+            result[target] = _fit_units(points)
+    return result
+
+
+def _fit_units(points: dict[str, list[tuple[Unit, Resources, Resources]]]) -> dict[str, dict[str, dict[str, float]]]:
+    result = {name: {"lut": _solve([(unit.lut, found.lut - hard.lut) for unit, found, hard in each]),
                                  "ff": _solve([(unit.ff, found.ff) for unit, found, _ in each])}
-                          for name, each in sorted(points.items())}
+              for name, each in sorted(points.items())}
+    for kind in result["group.clusters"].values():
+        # A multiplier that was not synthesized is expected to take what the largest does.
+        largest = max(kind.get(name, 0.0) for name in MULTIPLIERS)
+        kind |= {name: largest for name in MULTIPLIERS if not kind.get(name)}
     return result
 
 
@@ -94,9 +109,12 @@ def _solve(points: list[tuple[dict[str, float], float]]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Fit to the recorded grid and write the coefficients."""
+    """Fit to the recorded grid and write the coefficients; what the grid does not hold stays as it was."""
+    coefficients = json.loads(COEFFICIENTS.read_text()) if COEFFICIENTS.is_file() else {}
+    for target, units in fit(load_grid()).items():
+        coefficients.setdefault(target, {}).update(units)
     with replacing(COEFFICIENTS) as part:
-        part.write_text(json.dumps(fit(load_grid()), indent=1) + "\n")
+        part.write_text(json.dumps(coefficients, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

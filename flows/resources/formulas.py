@@ -131,7 +131,7 @@ def _shared_units(config: HardwareConfig, target: str) -> dict[str, Unit]:
             ff={"base": 1, "stream": stream, "row": config.groups * ROW_BITS}, dsp=2, memories=(kv,)),
         "token_drop": Unit(lut={"base": 1}, ff={"base": 1}, dsp=17,
                            memories=(Ram(336, select[0]), Ram(128, select[1]), Ram(25, 16))),
-        "image_loader": Unit(lut={"base": 1, "stream": stream}, ff={"base": 1, "stream": stream}),
+        "image_loader": Unit(lut={"base": 1, "stream": stream}, ff={"base": 1, "stream": stream}, dsp=1),
         "logits": Unit(lut={"base": 1, "cascade": logits.cascade(target)}, ff={"base": 1}, memories=(logits,)),
     }
 
@@ -157,7 +157,8 @@ def _group_units(config: HardwareConfig, target: str) -> dict[str, Unit]:
                          ff={"base": 1, "operand": clusters * OPERAND_BITS * BLOCK, "capture": clusters * 137}),
         "row_max": Unit(groups, lut={"base": 1, "ports": clusters + 1}, ff={"base": 1, "ports": clusters + 1},
                         memories=(Ram(8, config.score_heads * tokens, clusters + 1),)),
-        "exp": Unit(groups * clusters, lut={"base": 1}, ff={"base": 1}),
+        # The table of GELU is the same module as that of the exponential.
+        "exp": Unit(groups, lut={"base": 1, "clusters": clusters}, ff={"base": 1, "clusters": clusters}),
         "clusters": Unit(groups * clusters, lut={config.multiplier: 1, "stream": stream},
                          ff={config.multiplier: 1, "stream": stream},
                          dsp=DSPS[config.multiplier], memories=(Ram(ACC_BITS, tokens + 1),)),
@@ -174,9 +175,12 @@ def _group_units(config: HardwareConfig, target: str) -> dict[str, Unit]:
     }
 
 
-DRAIN_DSPS = 16 * 2 + 16 * 2
-RESIDUAL_DSPS = 16 + 16 + 12
-NORM_DSPS = 16 * 3
+DRAIN_DSPS = 2 * BLOCK + BLOCK
+"""Requantizer and softmax division."""
+RESIDUAL_DSPS = BLOCK + BLOCK + 7
+"""Fused token, squares, inverse square root."""
+NORM_DSPS = 3 * BLOCK
+"""Width times x, inverse square root, and gamma."""
 
 
 def _banks(config: HardwareConfig, target: str) -> Unit:

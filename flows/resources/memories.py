@@ -20,7 +20,7 @@ ULTRA_WIDTH, ULTRA_DEPTH = 72, 4096
 class Distributed:
     """Memory in LUTs, a write and a read port: ``wide`` bits by 32 words or ``narrow`` by 64 take ``luts`` LUTs.
 
-    ``cost`` is what Yosys weighs that against :data:`BLOCK_COST` for a RAMB36 with.
+    ``cost`` is what Yosys weighs against :data:`BLOCK_COST` for a RAMB36.
     """
 
     wide: int
@@ -32,7 +32,8 @@ class Distributed:
 DISTRIBUTED = {"xcup": Distributed(14, 7, 8, 16), "xc7": Distributed(6, 3, 4, 8)}
 """RAM32M16 and RAM64M8, RAM32M and RAM64M; figures of Yosys' ``lutrams_xcu.txt`` and ``lutrams_xc5v.txt``."""
 
-BLOCK_COST = 129
+BLOCK_COST = 257
+"""Of a RAMB36, from what Yosys chooses: 529 bits by 33 words are LUTs, 26 by 208 half a block."""
 
 
 @functools.cache

@@ -22,7 +22,7 @@ from flows.search.limits import Parts, Placement, Shortage, limits_with, place
 from flows.search.result import Point, SearchResult, pareto_set
 from flows.search.space import bytes_per_cycle, configurations
 
-STEP, COARSE = 0.06, 0.25
+STEP, COARSE = 0.08, 0.25
 """A configuration is looked at when its bound is lower by this share than the best of the cheaper ones: the second
 where the goal is still far, twice the fastest or the target, or has been reached."""
 NEAR = 0.03

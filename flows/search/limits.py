@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flows.contracts.errors import ConfigError
 from flows.contracts.resources import KINDS, Resources
@@ -82,6 +82,7 @@ class Shortage:
     share : ``needed / available``
     limit : share allowed
     dies : whether all would do in total, and only the parts do not fit the dies
+    also : the other kinds that are exceeded
     """
 
     kind: str
@@ -89,6 +90,7 @@ class Shortage:
     available: float
     limit: float
     dies: bool = False
+    also: tuple[Shortage, ...] = ()
 
     @property
     def share(self) -> float:
@@ -106,7 +108,9 @@ class Shortage:
             return (f"{amount} ({self.share:.0%}, limit {self.limit:.0%}), which fits in total, but its parts do not "
                     "fit single dies")
         over = self.needed - self.limit * self.available
-        return f"{amount} ({_percent(self.share)}, limit {self.limit:.0%}), {over:,.0f} too many"
+        text = f"{amount} ({_percent(self.share)}, limit {self.limit:.0%}), {over:,.0f} too many"
+        others = [f"{_percent(other.share)} of the {NAMES[other.kind]}" for other in self.also]
+        return f"{text}, and {', '.join(others)}" if others else text
 
 
 NAMES = {"lut": "LUTs", "ff": "flip-flops", "dsp": "DSP slices", "bram36": "block RAMs", "uram": "UltraRAMs"}
@@ -164,9 +168,10 @@ def place(parts: Parts, dies: Sequence[Resources], limits: Mapping[str, float],
     if found:
         return min(found, key=lambda item: (item.dies, item.reach, item.largest[0], item.shared))
     total = parts.total
-    worst = max((Shortage(kind, getattr(total, kind), getattr(whole, kind), limits[kind]) for kind in KINDS
-                 if getattr(total, kind)), key=lambda shortage: shortage.excess)
-    return worst if worst.excess > 1 else Shortage(worst.kind, worst.needed, worst.available, worst.limit, dies=True)
+    uses = [Shortage(kind, getattr(total, kind), getattr(whole, kind), limits[kind]) for kind in KINDS
+            if getattr(total, kind)]
+    worst, *others = sorted(uses, key=lambda shortage: -shortage.excess)
+    return replace(worst, dies=worst.excess <= 1, also=tuple(other for other in others if other.excess > 1))
 
 
 def _place_at(home: int, parts: Parts, dies: Sequence[Resources], allowed: Sequence[Resources]) -> Placement | None:

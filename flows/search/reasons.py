@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from boards.board import Board
@@ -49,7 +50,12 @@ def of_failure(front: Sequence[Point], dropped: Sequence[Dropped], board: Board,
                 f"({size(fastest.config)}) takes {fastest.milliseconds:.3f} ms")
         return [text, limit] if limit else [text]
     config, shortage, _ = min(dropped, key=lambda item: (item[1].excess, item[0].macs_per_cycle))
-    return [f"none of {len(dropped)} configurations fits {board.name}; the closest ({size(config)}) needs {shortage}"]
+    lines = [f"none of {len(dropped)} configurations fits {board.name}; the closest ({size(config)}) needs {shortage}"]
+    if shortage.share <= 1 and not shortage.also and not shortage.dies:
+        share = math.ceil(shortage.share * 100) / 100
+        lines.append(f"the device has enough: 'sievit search --limit {shortage.kind}={share:g}' allows it, at the cost "
+                     "of hard routing")
+    return lines
 
 
 def size(config: HardwareConfig) -> str:

@@ -85,7 +85,7 @@ def configurations(artifact: SparseVit, board: Board, fixed: Mapping[str, Any] |
 
 def _sensible_banks(clusters: int, banks: int) -> bool:
     """Banks for all clusters to work on different columns; few clusters may do with few."""
-    return banks == (16 if clusters > 8 else 8) or (clusters <= 2 and banks == 4)
+    return banks == (16 if clusters > 8 else 8) or (clusters <= 4 and banks == 4)
 
 
 def _image_fifo(base: HardwareConfig, fields: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, int]:

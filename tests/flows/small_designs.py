@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
 
 from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import memory, wiring
@@ -70,19 +69,20 @@ class Ram(wiring.Component):
         return m
 
 
+PARTS: dict[str, Callable[[], wiring.Component]] = {
+    "product": Product,
+    "block": lambda: Ram(72, 512),
+    "half_block": lambda: Ram(18, 1024),
+    "ultra": lambda: Ram(72, 4096, ram_style="ultra"),
+    "shallow": lambda: Ram(14, 32),
+    "table": ByteTable,
+    "banks": lambda: Banks(4, 2, 512, 1),
+    "ultra_banks": lambda: Banks(4, 2, 512, 1, ultra_words=1024),
+}
+
+
 class Zoo(wiring.Component):
     """One of everything side by side, equal units under different names, and a path through three modules."""
-
-    PARTS: ClassVar[dict[str, Callable[[], wiring.Component]]] = {
-        "product": Product,
-        "block": lambda: Ram(72, 512),
-        "half_block": lambda: Ram(18, 1024),
-        "ultra": lambda: Ram(72, 4096, ram_style="ultra"),
-        "shallow": lambda: Ram(14, 32),
-        "table": ByteTable,
-        "banks": lambda: Banks(4, 2, 512, 1),
-        "ultra_banks": lambda: Banks(4, 2, 512, 1, ultra_words=1024),
-    }
 
     i: In(36)
     o: Out(64)
@@ -90,7 +90,7 @@ class Zoo(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         results = []
-        for name, factory in self.PARTS.items():
+        for name, factory in PARTS.items():
             part = factory()
             m.submodules[name] = part
             bits = []

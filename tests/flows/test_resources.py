@@ -239,7 +239,8 @@ def test_without_yosys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 BOARD = Board(
     name="small", title="Small", part="xc", family="ultrascale+", speed_grade="-1", shell="fabric", board_part=None,
     platform=None, slrs=(Resources(100, 200, 4, 2, 0),), memories=(Memory("m", "ddr4", 1, 128, 1, 1, 1),),
-    clock_mhz=100, processor_mhz=None, ps_port=None, control_base=None, clock_pin=None, clock_input_mhz=None, sources={})
+    clock_mhz=100, processor_mhz=None, ps_port=None, control_base=None, clock_pin=None, clock_input_mhz=None,
+    sources={})
 
 
 def test_report() -> None:
