@@ -18,6 +18,10 @@ from flows.resources.model import COEFFICIENTS
 
 MULTIPLIERS = ("plain", "dsp48e1", "dsp48e2")
 
+UNSEEN = {"plain": {"lut": 7000.0, "ff": 11200.0}, "dsp48e1": {"lut": 4850.0, "ff": 5750.0}}
+"""A cluster with a multiplier that the grid does not hold, counted from adders and registers of the RTL; without an
+entry, it is expected to take what the largest does."""
+
 FREE = ("base", *MULTIPLIERS)
 """Features without an expected coefficient."""
 
@@ -95,10 +99,9 @@ def _fit_units(points: dict[str, list[Point]], expected: Coefficients) -> Coeffi
         result[name] = {
             "lut": _solve([(unit.lut, found.lut - hard.lut) for unit, found, hard in each], known.get("lut")),
             "ff": _solve([(unit.ff, found.ff) for unit, found, _ in each], known.get("ff"))}
-    for kind in result["group.clusters"].values():
-        # A multiplier that was not synthesized is expected to take what the largest does.
-        largest = max(kind.get(name, 0.0) for name in MULTIPLIERS)
-        kind |= {name: largest for name in MULTIPLIERS if not kind.get(name)}
+    for kind, features in result["group.clusters"].items():
+        largest = max(features.get(name, 0.0) for name in MULTIPLIERS)
+        features |= {name: UNSEEN.get(name, {}).get(kind, largest) for name in MULTIPLIERS if not features.get(name)}
     return result
 
 
