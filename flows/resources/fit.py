@@ -18,6 +18,10 @@ from flows.resources.model import COEFFICIENTS
 
 MULTIPLIERS = ("plain", "dsp48e1", "dsp48e2")
 
+UNSEEN = {"plain": {"lut": 7000.0, "ff": 11200.0}, "dsp48e1": {"lut": 4850.0, "ff": 5750.0}}
+"""A cluster with a multiplier that the grid does not hold, counted from adders and registers of the RTL; without an
+entry, it is expected to take what the largest does."""
+
 FREE = ("base", *MULTIPLIERS)
 """Features without an expected coefficient."""
 
@@ -60,39 +64,48 @@ def by_unit(rows: list[dict[str, Any]]) -> dict[str, Resources]:
     return dict(totals)
 
 
-def fit(grid: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+Coefficients = dict[str, dict[str, dict[str, float]]]
+"""By unit, kind and feature."""
+
+Point = tuple[Unit, Resources, Resources]
+"""A unit, what one of it took, and what of that are slices and memories."""
+
+
+def fit(grid: list[dict[str, Any]]) -> dict[str, Coefficients]:
     """Least squares of relative errors, coefficients not negative, for every unit on its own.
 
-    Families and units that the grid does not hold are left out.
+    What the grid cannot tell of 7 series is expected to be as on UltraScale+. Families and units that the grid does not
+    hold are left out.
     """
-    result: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
-    for target in sorted(set(FAMILIES.values())):
-        points: dict[str, list[tuple[Unit, Resources, Resources]]] = defaultdict(list)
+    result: dict[str, Coefficients] = {}
+    for target in sorted(set(FAMILIES.values()), reverse=True):
+        points: dict[str, list[Point]] = defaultdict(list)
         for entry in grid:
             if FAMILIES[entry["family"]] != target:
                 continue
             config = HardwareConfig.from_dict(entry["hardware"])
             found = by_unit(entry["units"])
             for name, unit in units_of(config, target).items():
-                points[name].append((unit, found.get(name, Resources()) * (1 / unit.count),
-                                     unit.hard(target)))
+                points[name].append((unit, found.get(name, Resources()) * (1 / unit.count), unit.hard(target)))
         if points:
-            result[target] = _fit_units(points)
+            result[target] = _fit_units(points, result.get("xcup", {}))
     return result
 
 
-def _fit_units(points: dict[str, list[tuple[Unit, Resources, Resources]]]) -> dict[str, dict[str, dict[str, float]]]:
-    result = {name: {"lut": _solve([(unit.lut, found.lut - hard.lut) for unit, found, hard in each]),
-                                 "ff": _solve([(unit.ff, found.ff) for unit, found, _ in each])}
-              for name, each in sorted(points.items())}
-    for kind in result["group.clusters"].values():
-        # A multiplier that was not synthesized is expected to take what the largest does.
-        largest = max(kind.get(name, 0.0) for name in MULTIPLIERS)
-        kind |= {name: largest for name in MULTIPLIERS if not kind.get(name)}
+def _fit_units(points: dict[str, list[Point]], expected: Coefficients) -> Coefficients:
+    result = {}
+    for name, each in sorted(points.items()):
+        known = expected.get(name, {})
+        result[name] = {
+            "lut": _solve([(unit.lut, found.lut - hard.lut) for unit, found, hard in each], known.get("lut")),
+            "ff": _solve([(unit.ff, found.ff) for unit, found, _ in each], known.get("ff"))}
+    for kind, features in result["group.clusters"].items():
+        largest = max(features.get(name, 0.0) for name in MULTIPLIERS)
+        features |= {name: UNSEEN.get(name, {}).get(kind, largest) for name in MULTIPLIERS if not features.get(name)}
     return result
 
 
-def _solve(points: list[tuple[dict[str, float], float]]) -> dict[str, float]:
+def _solve(points: list[tuple[dict[str, float], float]], known: dict[str, float] | None) -> dict[str, float]:
     from scipy.optimize import nnls
 
     names = sorted({name for features, _ in points for name in features})
@@ -100,8 +113,8 @@ def _solve(points: list[tuple[dict[str, float], float]]) -> dict[str, float]:
     wanted = np.maximum(np.array([amount for _, amount in points], float), 0)
     weight = 1 / np.maximum(wanted, 50)
     scale = np.maximum(matrix.max(axis=0), 1)
-    # Features that the grid cannot tell apart: a bit is a LUT or a flip-flop.
-    expected = np.array([0.0 if name in FREE else 1.0 for name in names]) * scale
+    # For features that the grid cannot tell apart: a bit is a LUT or a flip-flop.
+    expected = np.array([(known or {}).get(name, 1.0) for name in names]) * scale
     held = np.diag([PRIOR * weight.mean() * (name not in FREE) for name in names])
     solution, _ = nnls(np.vstack([matrix / scale * weight[:, None], held]),
                        np.concatenate([wanted * weight, held @ expected]))

@@ -1,7 +1,5 @@
 """Small circuits whose resources and logic depth are known by counting."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from amaranth.hdl import Cat, Module, Signal, signed
@@ -66,6 +64,21 @@ class Ram(wiring.Component):
         write, read = mem.write_port(), mem.read_port()
         m.d.comb += [write.addr.eq(self.write_address), write.en.eq(self.write), write.data.eq(self.data),
                      read.addr.eq(self.read_address), read.en.eq(1), self.o.eq(read.data)]
+        return m
+
+
+class Pair(wiring.Component):
+    """Two different small modules."""
+
+    i: In(36)
+    o: Out(2)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.parity = parity = Parity()
+        m.submodules.ram = ram = Ram(1, 16)
+        m.d.comb += [parity.i.eq(self.i), ram.write_address.eq(self.i), ram.read_address.eq(self.i[4:]),
+                     ram.write.eq(self.i[9]), ram.data.eq(self.i[10]), self.o.eq(parity.o | ram.o << 1)]
         return m
 
 

@@ -6,9 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from amaranth.hdl import Module
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 from typer.testing import CliRunner
 
 import flows.cache
@@ -25,7 +22,7 @@ from flows.resources.hierarchy import Hierarchy
 from flows.resources.report import deep_units, longest, report_of, table_of
 from flows.resources.synth import SynthesisResult, UnitResult, synthesize, synthesize_component
 from rtl.shared import to_rtlil, to_verilog
-from tests.flows.small_designs import Parity, Ram, Zoo
+from tests.flows.small_designs import Pair, Parity, Ram, Zoo
 from tests.yosys import need_yosys
 
 
@@ -134,21 +131,6 @@ def test_workers_and_progress(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert shown == sorted(shown)
     assert (shown[0], shown[-1]) == (0.0, 1.0)
     assert len(shown) > 2
-
-
-class Pair(wiring.Component):
-    """Two different small modules."""
-
-    i: In(36)
-    o: Out(2)
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.submodules.parity = parity = Parity()
-        m.submodules.ram = ram = Ram(1, 16)
-        m.d.comb += [parity.i.eq(self.i), ram.write_address.eq(self.i), ram.read_address.eq(self.i[4:]),
-                     ram.write.eq(self.i[9]), ram.data.eq(self.i[10]), self.o.eq(parity.o | ram.o << 1)]
-        return m
 
 
 def test_unknown_cells_are_not_ignored() -> None:
