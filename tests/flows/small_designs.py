@@ -12,22 +12,22 @@ from rtl.shared import shared_instance
 
 
 class Parity(wiring.Component):
-    """Parity of 36 registered bits, registered: seven LUTs in two levels, 37 flip-flops."""
+    """Parity of 16 registered bits, registered: five LUTs in two levels, 17 flip-flops."""
 
-    i: In(36)
+    i: In(16)
     o: Out(1)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        held = Signal(36, reset_less=True)
+        held = Signal(16, reset_less=True)
         m.d.sync += [held.eq(self.i), self.o.eq(held.xor())]
         return m
 
 
 class Reduce(wiring.Component):
-    """Parity of 36 bits without a register: a path passes through it."""
+    """Parity of 16 bits without a register: a path passes through it."""
 
-    i: In(36)
+    i: In(16)
     o: Out(1)
 
     def elaborate(self, platform: object) -> Module:
@@ -77,7 +77,7 @@ class Pair(wiring.Component):
         m = Module()
         m.submodules.parity = parity = Parity()
         m.submodules.ram = ram = Ram(1, 16)
-        m.d.comb += [parity.i.eq(self.i), ram.write_address.eq(self.i), ram.read_address.eq(self.i[4:]),
+        m.d.comb += [parity.i.eq(self.i[:16]), ram.write_address.eq(self.i), ram.read_address.eq(self.i[4:]),
                      ram.write.eq(self.i[9]), ram.data.eq(self.i[10]), self.o.eq(parity.o | ram.o << 1)]
         return m
 
@@ -116,15 +116,19 @@ class Zoo(wiring.Component):
             results.append(Cat(bits).xor())
         for name in ("first", "second"):
             m.submodules[name] = part = Parity()
-            m.d.comb += part.i.eq(self.i)
+            m.d.comb += part.i.eq(self.i[:16])
             results.append(part.o)
-        results += [self._shared(m, index) for index in range(3)]
+        m.submodules.reduce = reduce = Reduce()
+        held = Signal(16, reset_less=True)
+        m.d.sync += held.eq(self.i[:16])
+        m.d.comb += reduce.i.eq(held)
+        results += [reduce.o, *(self._shared(m, index) for index in range(3))]
         m.d.sync += self.o.eq(Cat(results))
         return m
 
     def _shared(self, m: Module, index: int) -> Signal:
-        """A register, the shared module without one, then three LUTs' worth of parity, and a register."""
-        o, held = Signal(name=f"reduced{index}"), Signal(36, name=f"held{index}", reset_less=True)
-        m.submodules[f"reduce{index}"] = shared_instance("zoo_reduce", Reduce, i=held, o=o)
-        m.d.sync += held.eq(self.i)
+        o = Signal(name=f"shared{index}")
+        m.submodules[f"shared{index}"] = shared_instance("zoo_table", lambda: Ram(3, 16), write_address=self.i[:4],
+                                                         write=self.i[4], data=self.i[5:8], read_address=self.i[8:12],
+                                                         o=Cat(o, Signal(2, name=f"unused{index}")))
         return o
