@@ -1,0 +1,71 @@
+// Words of the running slot become 9-bit codes at the clusters; scores become exponentials on the way; mirrors
+// rtl/operands.py.
+#ifndef SIEVIT_OPERANDS_HPP
+#define SIEVIT_OPERANDS_HPP
+
+#include "banks.hpp"
+#include "cluster.hpp"
+#include "packets.hpp"
+#include "row_max.hpp"
+#include "softmax.hpp"
+#include "token_drop.hpp"
+
+namespace sievit {
+
+template <class P> struct Operands {
+    Banks<P, P::X_COLUMNS> x;
+    Banks<P, P::ACT_COLUMNS> a;
+    Banks<P, P::SCORE_COLUMNS> s;
+    RowMax<P> row_max;
+    ByteTable exponentials;
+
+    // Codes of a token for one cluster.
+    void fetch(const Step &step, const ClusterEntry &entry, int token, int tokens, Codes &codes) const {
+#pragma HLS INLINE
+        if (step.source == SOURCE_S) {
+            fetch_scores(entry, token, tokens, codes);
+        } else if (step.source == SOURCE_X) {
+            convert(x.word[entry.source_column][token], step.codes_unsigned, codes);
+        } else {
+            convert(a.word[entry.source_column][token], step.codes_unsigned, codes);
+        }
+    }
+
+    // Exponentials of the CLS row of a head are kept for token drop.
+    static void capture(const ClusterEntry &entry, const Codes &codes, Select<P> &select) {
+#pragma HLS INLINE
+    capture_lanes:
+        for (int lane = 0; lane < BLOCK; ++lane) {
+#pragma HLS UNROLL
+            select.exponential[entry.head][entry.key_block * BLOCK + lane] = codes.lane[lane];
+        }
+    }
+
+  private:
+    static void convert(const Int<8> word[BLOCK], bool codes_unsigned, Codes &codes) {
+#pragma HLS INLINE
+        const int mask = codes_unsigned ? 255 : -1;
+    convert_lanes:
+        for (int lane = 0; lane < BLOCK; ++lane) {
+#pragma HLS UNROLL
+            codes.lane[lane] = int(word[lane]) & mask;
+        }
+    }
+
+    // Keys beyond the last token are 0.
+    void fetch_scores(const ClusterEntry &entry, int token, int tokens, Codes &codes) const {
+#pragma HLS INLINE
+        const Int<8> largest = row_max.largest[entry.local_head][token];
+        const int keys = tokens - entry.key_block * BLOCK;
+    score_lanes:
+        for (int lane = 0; lane < BLOCK; ++lane) {
+#pragma HLS UNROLL
+            const Uint<8> value = exponential(exponentials, lane, largest, s.word[entry.source_column][token][lane]);
+            codes.lane[lane] = lane < keys ? int(value) : 0;
+        }
+    }
+};
+
+}  // namespace sievit
+
+#endif
