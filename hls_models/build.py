@@ -23,7 +23,7 @@ STANDARD = "-std=c++14"
 """As Vitis HLS compiles."""
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-Wno-unused-label")
 """Loops have names for the vendor's reports, and pragmas that only it knows."""
-FAST = ("-O3", "-march=native", "-mprefer-vector-width=512")
+FAST = ("-O3", "-march=native")
 QUICK = ("-O1",)
 """For small networks, where compiling takes longer than running."""
 CHECKED = ("-O1", "-DSIEVIT_CHECKED")

@@ -383,6 +383,7 @@ template <class P> class Core {
                 operands.fetch(running_, entry, token, tokens_, codes);
                 if (token == 0 && entry.capture) Operands<P>::capture(entry, codes, select);
                 cluster[number].multiply(codes, token, fresh_[number]);
+                if (running_.source == SOURCE_S) cluster[number].sum(codes, token, fresh_[number]);
             }
         }
         if (pending_.drains) {

@@ -37,7 +37,7 @@ template <class P> struct Operands {
     capture_lanes:
         for (int lane = 0; lane < BLOCK; ++lane) {
 #pragma HLS UNROLL
-            select.exponential[entry.head][entry.key_block * BLOCK + lane] = codes.lane[lane];
+            select.exponential[entry.head][entry.key_block * BLOCK + lane] = int(codes.lane[lane]);
         }
     }
 

@@ -66,6 +66,7 @@ template <int W, bool SIGNED> class Checked {
             std::abort();
         }
     }
+    template <int V, bool S> Checked(const Checked<V, S> &other) : Checked(int64_t(other)) {}
     operator int64_t() const { return value_; }
     Checked &operator+=(int64_t other) { return *this = Checked(value_ + other); }
 
@@ -81,8 +82,8 @@ template <int W> using Reg = Checked<W, true>;
 
 template <int W> using Int = typename Machine<W>::Signed;
 template <int W> using Uint = typename Machine<W>::Unsigned;
-// A register of the datapath: its width matters to hardware only, and a whole word is faster.
-template <int W> using Reg = int32_t;
+// A register of the datapath, not below 16 bits: a register is converted more often than it is stored.
+template <int W> using Reg = typename Machine<(W < 16 ? 16 : W)>::Signed;
 
 #endif
 #endif

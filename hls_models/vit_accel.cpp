@@ -44,8 +44,8 @@ void execute(const Hello &hello, uint32_t images, hls::stream<StreamWord> &progr
              hls::stream<LogitWord> &logits, uint32_t status[STATUS_WORDS]) {
     static Core<Params> core;
 #pragma HLS ARRAY_PARTITION variable=core.cluster complete
-#pragma HLS ARRAY_PARTITION variable=core.cluster.shadow complete dim=0
-#pragma HLS ARRAY_PARTITION variable=core.cluster.weight complete dim=0
+#pragma HLS ARRAY_PARTITION variable=core.cluster.shadow.weight_ complete dim=0
+#pragma HLS ARRAY_PARTITION variable=core.cluster.weight.weight_ complete dim=0
 #pragma HLS ARRAY_RESHAPE variable=core.cluster.acc complete dim=2
 #pragma HLS ARRAY_PARTITION variable=core.cluster.acc cyclic factor=Params::GROUPS dim=1
 #pragma HLS ARRAY_PARTITION variable=core.cluster.row_sum cyclic factor=Params::GROUPS dim=1
