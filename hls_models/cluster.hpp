@@ -41,16 +41,12 @@ template <class P> struct Cluster {
 #pragma HLS INLINE
         Int<32> total[BLOCK];
 #pragma HLS ARRAY_PARTITION variable=total complete
-    begin:
+        weight.multiply(codes, total);
+    accumulate:
         for (int output = 0; output < BLOCK; ++output) {
 #pragma HLS UNROLL
-            total[output] = fresh ? Int<32>(0) : acc[token][output];
-        }
-        weight.accumulate(codes, total);
-    end:
-        for (int output = 0; output < BLOCK; ++output) {
-#pragma HLS UNROLL
-            acc[token][output] = total[output];
+            const Int<32> before = fresh ? Int<32>(0) : acc[token][output];
+            acc[token][output] = before + total[output];
         }
     }
 

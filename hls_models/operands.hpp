@@ -44,11 +44,18 @@ template <class P> struct Operands {
   private:
     static void convert(const Int<8> word[BLOCK], bool codes_unsigned, Codes &codes) {
 #pragma HLS INLINE
-        const int mask = codes_unsigned ? 255 : -1;
-    convert_lanes:
-        for (int lane = 0; lane < BLOCK; ++lane) {
+        if (codes_unsigned) {
+        convert_unsigned:
+            for (int lane = 0; lane < BLOCK; ++lane) {
 #pragma HLS UNROLL
-            codes.lane[lane] = int(word[lane]) & mask;
+                codes.lane[lane] = static_cast<uint8_t>(int(word[lane]));
+            }
+        } else {
+        convert_signed:
+            for (int lane = 0; lane < BLOCK; ++lane) {
+#pragma HLS UNROLL
+                codes.lane[lane] = word[lane];
+            }
         }
     }
 

@@ -24,9 +24,8 @@ class Weights {
   public:
     void set(int input, int output, Int<8> code) { pair_[input / 2][output][input % 2] = code; }
 
-    void accumulate(const Codes &codes, Int<32> total[BLOCK]) const {
-        __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(total));
-        __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(total + BLOCK / 2));
+    void multiply(const Codes &codes, Int<32> total[BLOCK]) const {
+        __m256i low = _mm256_setzero_si256(), high = low;
         for (int pair = 0; pair < BLOCK / 2; ++pair) {
             int32_t two;
             __builtin_memcpy(&two, codes.lane + 2 * pair, sizeof two);
@@ -52,9 +51,14 @@ class Weights {
         weight_[input][output] = code;
     }
 
-    // total[output] += sum over inputs of codes[input] * weight[input][output].
-    void accumulate(const Codes &codes, Int<32> total[BLOCK]) const {
+    // total[output] = sum over inputs of codes[input] * weight[input][output].
+    void multiply(const Codes &codes, Int<32> total[BLOCK]) const {
 #pragma HLS INLINE
+    clear:
+        for (int output = 0; output < BLOCK; ++output) {
+#pragma HLS UNROLL
+            total[output] = 0;
+        }
     // Unrolled like this, a native compiler keeps the sums in a vector register.
     inputs:
 #pragma GCC unroll 16
