@@ -23,6 +23,7 @@ class Memory:
     kind : ``"ddr3"``, ``"ddr4"``, ``"lpddr4"`` or ``"hbm2"``
     ports : controllers or channels that can be used at the same time
     port_bits : width of the fabric's port to one of them
+    rate_mts, data_bits : transfers per second (millions) and width of one controller or channel
     gigabytes : size of all ports together
     peak_gbs : GB/s of all ports together, from data rate and width
     usable_gbs : GB/s of one port that long bursts may count on
@@ -32,6 +33,8 @@ class Memory:
     kind: str
     ports: int
     port_bits: int
+    rate_mts: float
+    data_bits: int
     gigabytes: float
     peak_gbs: float
     usable_gbs: float
@@ -51,13 +54,17 @@ class Board:
     shell : one of :data:`SHELLS`
     board_part : board definition of the vendor's tools, or None
     platform : Vitis platform, or None
-    slrs : resources of each super logic region, from SLR0; one entry on a single die
+    device : resources of the whole chip, as its data sheet or the vendor's tools count them
+    slrs : resources for the accelerator in each super logic region, from SLR0; one entry on a single die. Under a shell
+        that is what the shell leaves.
     memories : first the one that the accelerator uses
     clock_mhz : target clock of the accelerator; a target, not a placed and routed result
-    processor_mhz : clock of the application processors, None without
-    ps_port : the processing system's port for ``m_axi_gmem``, None without
+    processor_mhz : clock of the application processors, None without or when it is not known
+    ps_port : the processing system's port for ``m_axi_gmem``, ``"NOC"`` for Versal's network on chip, None without
     control_base : address of ``s_axi_control``, None when the tools choose it
     clock_pin, clock_input_mhz : the board's oscillator where there is no processing system
+    clock_pin_n : negative pin of a differential oscillator, else None
+    clock_standard : I/O standard of the oscillator's pins, None without
     sources : for every group of numbers, where they come from
     """
 
@@ -69,6 +76,7 @@ class Board:
     shell: str
     board_part: str | None
     platform: str | None
+    device: Resources
     slrs: tuple[Resources, ...]
     memories: tuple[Memory, ...]
     clock_mhz: float
@@ -76,12 +84,14 @@ class Board:
     ps_port: str | None
     control_base: int | None
     clock_pin: str | None
+    clock_pin_n: str | None
+    clock_standard: str | None
     clock_input_mhz: float | None
     sources: dict[str, str]
 
     @property
     def resources(self) -> Resources:
-        """Resources of the whole device."""
+        """Resources for the accelerator in all dies."""
         return sum(self.slrs, Resources())
 
     @property

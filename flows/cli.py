@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+import flows.cli_boards
 import flows.cli_eval
 import flows.cli_prune
 import flows.cli_train  # noqa: F401 - these add their commands
