@@ -69,6 +69,8 @@ def sim(
     bandwidth: Annotated[float, typer.Option(help="Memory: bytes per cycle; 0 for the bus width.")] = 0.0,
     stall: Annotated[int, typer.Option(help="Memory: percent of cycles in which a channel pauses.")] = 0,
     trace: Annotated[bool, typer.Option("--trace", help="Write a waveform (large: use --layers).")] = False,
+    engine: Annotated[str, typer.Option(help="rtl: the simulated circuit. hls: the C++ models, compiled for this "
+                                             "machine; no cycles, but hundreds of times faster.")] = "rtl",
     report: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("report.json"),
     as_json: AsJson = False,
 ) -> None:
@@ -76,6 +78,8 @@ def sim(
     with errors():
         from flows.batch_flow import simulate_batch
         from flows.batch_report import batch_tables, report_of_batch
+        from flows.hls_flow import simulate_hls
+        from flows.hls_report import hls_tables, report_of_hls
         from flows.sim_flow import SimOptions, default_image, simulate_network, write_json
         from flows.sim_report import report_of, tables
         from sim.accelerator import MemoryOptions
@@ -88,8 +92,14 @@ def sim(
             hardware={"groups": groups, **hardware_fields(hardware)}, layers=_layers(layers),
             memory=MemoryOptions(latency=at_least("latency", latency, 1), stall=_percent("stall", stall),
                                  bandwidth=at_least("bandwidth", bandwidth, 0)), trace=trace)
+        if engine not in ("rtl", "hls"):
+            raise ConfigError(f"--engine must be rtl or hls, not {engine!r}")
         with progress_bars(quiet=as_json) as show:
-            if len(pictures) > 1:
+            if engine == "hls":
+                modelled = simulate_hls(options, pictures, show)
+                content = report_of_hls(modelled)
+                shown = hls_tables(modelled, content)
+            elif len(pictures) > 1:
                 several = simulate_batch(options, pictures, show)
                 content = report_of_batch(several)
                 shown = batch_tables(several, content)
