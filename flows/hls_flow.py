@@ -40,7 +40,7 @@ class HlsOutcome:
     pictures : image file of each image
     images : one :class:`flows.sim_flow.Outcome` each; its ``run`` has no cycles (0), and records that count records
     seconds : wall clock by stage
-    engine_seconds : of all images in the models, without records
+    engine_seconds : wall clock of all images in the models, without records
     """
 
     pictures: tuple[Path, ...]
@@ -94,11 +94,19 @@ def simulate_hls(options: SimOptions, pictures: Sequence[Path], report: Report |
     for index, path in enumerate(pictures):
         images.append(_outcome(artifact, program, golden[path], engine, words[path], options.memory, stages))
         stages.share((index + 1) / len(pictures))
-    begin = time.perf_counter()
-    engine.run(program.stream, [words[path] for path in pictures])
-    seconds = time.perf_counter() - begin
+    seconds = best_seconds(engine, program, [words[path] for path in pictures])
     stages.begin("")
     return HlsOutcome(tuple(pictures), tuple(images), stages.seconds, seconds)
+
+
+def best_seconds(engine: Engine, program: Program, images: Sequence[bytes], repeats: int = 3) -> float:
+    """Wall clock of the models for all images, the best of some repeats: others may use the machine too."""
+    taken = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        engine.run(program.stream, images)
+        taken.append(time.perf_counter() - begin)
+    return min(taken)
 
 
 def _refuse(options: SimOptions) -> None:
