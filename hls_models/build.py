@@ -12,7 +12,6 @@ from pathlib import Path
 
 from flows.cache import CACHE
 from flows.contracts.errors import SimulationError
-from flows.contracts.files import replacing
 from flows.contracts.hardware import HardwareConfig
 from hls_models.headers import format_header, params_header
 from sim.toolchain import INSTALL_LINE, compiler_identity
@@ -80,9 +79,9 @@ def build(config: HardwareConfig, files: Sequence[str], flags: Sequence[str], su
         digest.update(f"{len(part)}:".encode() + part.encode())
     made = CACHE / f"hls-{digest.hexdigest()[:20]}{suffix}"
     if not made.is_file():
-        with _folder(texts) as folder, replacing(made) as part:
-            _compile(folder, files, flags, includes, part)
-            part.chmod(0o755)
+        with _folder(texts) as folder:
+            _compile(folder, files, flags, includes, folder / "made")
+            (folder / "made").replace(made)  # whole or not at all, whoever else compiles the same
     return made
 
 

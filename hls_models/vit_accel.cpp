@@ -137,9 +137,9 @@ int check(const Hello &hello, uint32_t program_words) {
 extern "C" void vit_accel(const sievit::StreamWord *program, const sievit::StreamWord *image,
                           sievit::LogitWord *output, uint32_t program_words, uint32_t images, uint32_t image_stride,
                           uint32_t output_stride, uint32_t status[sievit::STATUS_WORDS]) {
-#pragma HLS INTERFACE m_axi port=program bundle=gmem0 offset=slave depth=SIEVIT_PROGRAM_DEPTH max_read_burst_length=64
-#pragma HLS INTERFACE m_axi port=image bundle=gmem1 offset=slave depth=SIEVIT_IMAGE_DEPTH max_read_burst_length=64
-#pragma HLS INTERFACE m_axi port=output bundle=gmem1 offset=slave depth=SIEVIT_OUTPUT_DEPTH max_write_burst_length=64
+#pragma HLS INTERFACE m_axi port=program bundle=gmem0 offset=slave depth=sievit::Params::PROGRAM_DEPTH max_read_burst_length=64
+#pragma HLS INTERFACE m_axi port=image bundle=gmem1 offset=slave depth=sievit::Params::IMAGE_DEPTH max_read_burst_length=64
+#pragma HLS INTERFACE m_axi port=output bundle=gmem1 offset=slave depth=sievit::Params::OUTPUT_DEPTH max_write_burst_length=64
 #pragma HLS INTERFACE s_axilite port=program
 #pragma HLS INTERFACE s_axilite port=image
 #pragma HLS INTERFACE s_axilite port=output
