@@ -19,6 +19,7 @@ ALLOWED = {
     "sim": ("flows.contracts", "rtl", "sim.golden"),
     "flows.compile": ("flows.contracts",),
     "boards": ("flows.contracts",),
+    "hls_models": ("flows.contracts", "flows.cache", "sim.probes", "sim.toolchain", "sim.verilog_source"),
 }
 
 
