@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ from rich.markup import escape
 
 import flows.cli_boards
 import flows.cli_eval
+import flows.cli_hls
 import flows.cli_prune
 import flows.cli_train  # noqa: F401 - these add their commands
 from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, print_json, progress_bars, screen
@@ -80,7 +80,7 @@ def sim(
         from flows.batch_report import batch_tables, report_of_batch
         from flows.hls_flow import simulate_hls
         from flows.hls_report import hls_tables, report_of_hls
-        from flows.sim_flow import SimOptions, default_image, simulate_network, write_json
+        from flows.sim_flow import SimOptions, default_image, layers_of, simulate_network, write_json
         from flows.sim_report import report_of, tables
         from sim.accelerator import MemoryOptions
 
@@ -89,7 +89,7 @@ def sim(
             export=export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
                                   threshold, balanced, calibration, calibration_images, calibrate, weight_bits, seed),
             artifact=artifact, image=pictures[0], clusters=clusters,
-            hardware={"groups": groups, **hardware_fields(hardware)}, layers=_layers(layers),
+            hardware={"groups": groups, **hardware_fields(hardware)}, layers=layers_of(layers),
             memory=MemoryOptions(latency=at_least("latency", latency, 1), stall=_percent("stall", stall),
                                  bandwidth=at_least("bandwidth", bandwidth, 0)), trace=trace)
         if engine not in ("rtl", "hls"):
@@ -301,15 +301,6 @@ def models(as_json: AsJson = False) -> None:
         for spec in specs:
             screen.print(f"{spec.name:12} {spec.architecture:5} timm {spec.timm_name}"
                          + ("" if spec.pretrained else ", no trained weights"), highlight=False)
-
-
-def _layers(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", text)
-    if match is None:
-        raise ConfigError(f"--layers must be a block or a range such as 0..2, not {text!r}")
-    return int(match[1]), int(match[2] or match[1])
 
 
 def _percent(name: str, value: int) -> int:

@@ -16,6 +16,7 @@ from flows.contracts.artifact import SparseVit
 from flows.contracts.errors import ConfigError
 from flows.contracts.hardware import HardwareConfig
 from flows.contracts.preprocess import load_image, patch_codes
+from flows.hls_vectors import Vector
 from flows.sim_flow import (
     Outcome,
     Report,
@@ -75,6 +76,35 @@ def simulate_hls(options: SimOptions, pictures: Sequence[Path], report: Report |
     """
     _refuse(options)
     stages = Stages(report)
+    artifact, codes, golden, program = _prepare(options, pictures, stages)
+    stages.begin("build")
+    engine = engine_for(program.config)
+    stages.begin("HLS models")
+    words = {path: image_words(program, patches).tobytes() for path, patches in codes.items()}
+    images = []
+    for index, path in enumerate(pictures):
+        images.append(_outcome(artifact, program, golden[path], engine, words[path], options.memory, stages))
+        stages.share((index + 1) / len(pictures))
+    seconds = best_seconds(engine, program, [words[path] for path in pictures])
+    stages.begin("")
+    return HlsOutcome(tuple(pictures), tuple(images), stages.seconds, seconds)
+
+
+def vectors_of(options: SimOptions, pictures: Sequence[Path], report: Report | None = None) -> Vector:
+    """A program with images, and every integer that the golden model says must come out.
+
+    Parameters and errors are those of :func:`simulate_hls`.
+    """
+    _refuse(options)
+    stages = Stages(report)
+    _, codes, golden, program = _prepare(options, pictures, stages)
+    stages.begin("")
+    return Vector(program, tuple(codes[path] for path in pictures), tuple(golden[path] for path in pictures))
+
+
+def _prepare(options: SimOptions, pictures: Sequence[Path], stages: Stages
+             ) -> tuple[SparseVit, dict[Path, np.ndarray], dict[Path, Result], Program]:
+    """Stages ``export``, ``golden`` and ``compile``."""
     stages.begin("export")
     artifact = obtain_artifact(options, stages.share)
     loaded = {path: load_image(path) for path in pictures}
@@ -85,18 +115,7 @@ def simulate_hls(options: SimOptions, pictures: Sequence[Path], report: Report |
     golden = golden_of(artifact, codes, stages)
     stages.begin("compile")
     config = config_for(artifact, clusters=options.clusters, **options.hardware)
-    program = obtain_program(artifact, config)
-    stages.begin("build")
-    engine = engine_for(config)
-    stages.begin("HLS models")
-    words = {path: image_words(program, patches).tobytes() for path, patches in codes.items()}
-    images = []
-    for index, path in enumerate(pictures):
-        images.append(_outcome(artifact, program, golden[path], engine, words[path], options.memory, stages))
-        stages.share((index + 1) / len(pictures))
-    seconds = best_seconds(engine, program, [words[path] for path in pictures])
-    stages.begin("")
-    return HlsOutcome(tuple(pictures), tuple(images), stages.seconds, seconds)
+    return artifact, codes, golden, obtain_program(artifact, config)
 
 
 def best_seconds(engine: Engine, program: Program, images: Sequence[bytes], repeats: int = 3) -> float:

@@ -290,6 +290,22 @@ def obtain_program(artifact: SparseVit, config: HardwareConfig) -> Program:
     return program
 
 
+def layers_of(text: str | None) -> tuple[int, int] | None:
+    """``"0..2"`` or ``"5"`` as first and last block.
+
+    Raises
+    ------
+    ConfigError
+        For anything else.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", text)
+    if match is None:
+        raise ConfigError(f"--layers must be a block or a range such as 0..2, not {text!r}")
+    return int(match[1]), int(match[2] or match[1])
+
+
 def default_image() -> Path:
     """A photograph of a cat: ``chelsea``, CC0, which scikit-image ships."""
     import skimage

@@ -55,7 +55,7 @@ template <class P> class Core {
             going = decoder.left != 0 ? packet(program, image) : fail(ERROR_BAD_PACKET);
         }
         if (status.error == ERROR_NONE) {
-            run_pending(nullptr, program, image);
+            run_pending(false, program, image);
             finish_step(image);
         } else {
             logits.words = 0;
@@ -142,7 +142,7 @@ template <class P> class Core {
         // Key tiles are what the step before has written, and another number of tokens moves rows: their slots are
         // loaded only when that step is over.
         if (step_.tile == TILE_KEY || step_.tokens != 0) {
-            run_pending(nullptr, program, image);
+            run_pending(false, program, image);
             finish_step(image);
         }
         return true;
@@ -156,7 +156,7 @@ template <class P> class Core {
         }
         next_.first = first_slot_;
         first_slot_ = false;
-        run_pending(&next_, program, image);
+        run_pending(true, program, image);
         pending_ = next_;
         has_pending_ = true;
         return true;
@@ -194,14 +194,19 @@ template <class P> class Core {
 
     // Bytes of EXP or GELU.
     void write_table(const Write &write, hls::stream<StreamWord> &program) {
-        ByteTable &table = write.target == TARGET_EXP ? operands.exponentials : drain.gelu_table;
     table_words:
         for (int index = 0; index < write.words; ++index) {
             const StreamWord word = decoder.take(program);
         table_bytes:
             for (int entry = 0; entry < P::STREAM_BYTES; ++entry) {
 #pragma HLS PIPELINE II=1
-                table.write(write.address + index * P::STREAM_BYTES + entry, static_cast<uint8_t>(word.byte(entry)));
+                const int address = write.address + index * P::STREAM_BYTES + entry;
+                const Uint<8> value = static_cast<uint8_t>(word.byte(entry));
+                if (write.target == TARGET_EXP) {
+                    operands.exponentials.write(address, value);
+                } else {
+                    drain.gelu_table.write(address, value);
+                }
             }
         }
     }
@@ -245,8 +250,8 @@ template <class P> class Core {
         }
     }
 
-    // Run the slot that is loaded, and load `next` meanwhile.
-    void run_pending(SlotJob<P> *next, hls::stream<StreamWord> &program, hls::stream<StreamWord> &image) {
+    // Run the slot that is loaded, and with `loading` load the next one meanwhile.
+    void run_pending(bool loading, hls::stream<StreamWord> &program, hls::stream<StreamWord> &image) {
         if (has_pending_) {
             if (pending_.first) {
                 finish_step(image);
@@ -254,15 +259,14 @@ template <class P> class Core {
             }
             await_columns(image);
             activate();
-            run_slot(next, program, image);
+            run_slot(loading, program, image);
             end_slot();
             has_pending_ = false;
-        } else if (next != nullptr) {
-            SlotJob<P> &job = *next;
+        } else if (loading) {
         load_first:
-            for (int index = 0; index < job.words; ++index) {
+            for (int index = 0; index < next_.words; ++index) {
 #pragma HLS PIPELINE II=1
-                decoder.load(index, job, program, key_value, cluster);
+                decoder.load(index, next_, program, key_value, cluster);
             }
         }
     }
@@ -340,9 +344,9 @@ template <class P> class Core {
         }
     }
 
-    void run_slot(SlotJob<P> *next, hls::stream<StreamWord> &program, hls::stream<StreamWord> &image) {
+    void run_slot(bool loading, hls::stream<StreamWord> &program, hls::stream<StreamWord> &image) {
         const int rows = ceil_div(tokens_, P::GROUPS);
-        const int words = next != nullptr ? next->words : 0;
+        const int words = loading ? next_.words : 0;
         const bool ahead = has_column();
         const int ahead_rows = ahead ? column_rows() : 0;
         const int longest = words > rows ? words : rows;
@@ -360,7 +364,7 @@ template <class P> class Core {
                 const int token = cycle * P::GROUPS + group;
                 if (cycle < rows && token < tokens_) row(token);
             }
-            if (cycle < words) decoder.load(cycle, *next, program, key_value, cluster);
+            if (cycle < words) decoder.load(cycle, next_, program, key_value, cluster);
             if (cycle < ahead_rows) column_row(cycle, image);
         }
         if (ahead) column_end();

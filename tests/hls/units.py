@@ -43,7 +43,8 @@ def call(build: str, name: str, *arguments: object) -> int:
                       for item in arguments))
 
 
-def requant(build: str, acc: np.ndarray, bias: np.ndarray, mult: np.ndarray, shift: np.ndarray, bits: int) -> np.ndarray:
+def requant(build: str, acc: np.ndarray, bias: np.ndarray, mult: np.ndarray, shift: np.ndarray, bits: int
+            ) -> np.ndarray:
     """Rows of 16 channels; ``shift`` is one per row."""
     out = np.empty(acc.shape, np.int16)
     call(build, "requant", len(acc), array(acc, np.int32), array(bias, np.int32), array(mult, np.uint16),
