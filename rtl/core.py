@@ -8,8 +8,10 @@ from amaranth.lib.wiring import In, Out
 
 from flows.contracts.hardware import WORD_BITS, HardwareConfig
 from flows.contracts.program import Drop, Post
+from flows.contracts.timing import crosses
 from rtl.axi_read import ReadRequest
 from rtl.cluster import Cluster
+from rtl.crossing import crossed
 from rtl.decoder import BlockLoad, Decoder
 from rtl.delay import delayed
 from rtl.drain import drain_cycles
@@ -29,8 +31,13 @@ __all__ = ["Core", "core_drain_cycles"]
 
 
 def core_drain_cycles(config: HardwareConfig) -> dict[Post, int]:
-    """Barrier lengths by post-processing: see :func:`rtl.drain.drain_cycles`."""
-    return drain_cycles(Operands.LATENCY, Exp.LATENCY, Cluster.LATENCY, MOVE_CYCLES if config.groups > 1 else 0)
+    """Barrier lengths by post-processing: see :func:`rtl.drain.drain_cycles`.
+
+    What is written outside of the groups, or has been there, comes later by a round trip; the groups' own memories are
+    in step with what reads them.
+    """
+    cycles = drain_cycles(Operands.LATENCY, Exp.LATENCY, Cluster.LATENCY, MOVE_CYCLES if config.groups > 1 else 0)
+    return {post: cycles[post] + (config.round_trip if crosses(post, config) else 0) for post in cycles}
 
 
 NORM_CYCLES = Residual.STATISTICS - Residual.LATENCY
@@ -122,13 +129,16 @@ class Core(wiring.Component):
         config = self.config
         self._decoder = m.submodules.decoder = Decoder(config)
         barriers = core_drain_cycles(config)
-        self._sequencer = m.submodules.sequencer = Sequencer(config, barriers, NORM_CYCLES, barriers[Post.INT8])
+        self._sequencer = m.submodules.sequencer = Sequencer(config, barriers, NORM_CYCLES,
+                                                            barriers[Post.INT8] - config.round_trip)
         self._key_value = m.submodules.key_value = KeyValue(
             config.kv_cols, config.max_tokens, config.groups, config.stream_bits)
         self._select = m.submodules.token_drop = Select(config)
         self._image = m.submodules.image_loader = ImageLoader(config)
         self._logits = m.submodules.logit_buffer = Logits(config)
-        self._groups = [shared_component(m, f"group{index}", "sievit_group", lambda: Group(config))
+        self._groups = [crossed(m, f"group{index}",
+                                shared_component(m, f"group{index}", "sievit_group", lambda: Group(config)),
+                                config.crossings, self.clear, constant=("group",))
                         for index in range(config.groups)]
         # The first group has a token in every slot, others may have none.
         self._retire = Signal()
@@ -150,6 +160,7 @@ class Core(wiring.Component):
     def _control(self, m: Module) -> None:
         """Program stream, decoder and sequencer. All groups are in step: the first one speaks for them."""
         decoder, sequencer, first = self._decoder, self._sequencer, self._groups[0]
+        outdated = self._outdated(m)
         wiring.connect(m, wiring.flipped(self.program), decoder.program)
         wiring.connect(m, decoder.step, sequencer.step)
         wiring.connect(m, decoder.slot, sequencer.slot)
@@ -161,10 +172,12 @@ class Core(wiring.Component):
             sequencer.clear.eq(self.clear),
             # Patches share a memory with queries and hidden activations: later steps wait for the last of them, also
             # when no block reads it.
-            sequencer.norm_busy.eq(first.norm_storing | (self._image.loading & ~decoder.step.payload.image)),
+            sequencer.norm_busy.eq(outdated | first.norm_storing
+                                   | (self._image.loading & ~decoder.step.payload.image)),
             sequencer.select_busy.eq(self._select.busy),
             sequencer.new_tokens.eq(self._select.new_tokens),
-            sequencer.columns.eq(Mux(sequencer.current.image, self._image.available, first.available)),
+            sequencer.columns.eq(Mux(sequencer.current.image, self._image.available,
+                                     Mux(outdated, 0, first.available))),
         ]
         image = self._image
         wiring.connect(m, decoder.hello, image.hello)
@@ -178,6 +191,16 @@ class Core(wiring.Component):
             image.images.eq(self.images),
             image.stride.eq(self.image_stride),
         ]
+
+    def _outdated(self, m: Module) -> Value:
+        """What the groups say of their norm pass is still about the step before: the answer takes a round trip."""
+        if not self.config.round_trip:
+            return Const(0)
+        left = Signal(range(self.config.round_trip + 1))
+        m.d.sync += left.eq(Mux(self._sequencer.started, self.config.round_trip, Mux(left == 0, 0, left - 1)))
+        with m.If(self.clear):
+            m.d.sync += left.eq(0)
+        return left != 0
 
     def _delayed_load(self, m: Module) -> Any:
         """Blocks on their way to the clusters, see :data:`LOAD_DELAY`."""

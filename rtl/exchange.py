@@ -75,7 +75,7 @@ class PartSum(wiring.Component):
 
     Latency
     -------
-    ``config.fuse_stages`` cycles.
+    A cycle per stage of adders, ``log2(groups)``.
 
     Throughput
     ----------

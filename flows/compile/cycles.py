@@ -19,7 +19,7 @@ from flows.compile.memory_model import Reader
 from flows.compile.steps import tokens_after
 from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
 from flows.contracts.program import Drop, Kind, Post, Target, Tile, column_parameter_words
-from flows.contracts.timing import Timing
+from flows.contracts.timing import Timing, crosses
 
 
 @dataclass
@@ -123,8 +123,8 @@ class _Model:
         self._close_step()
         bursts = ceil_div(self.drained, self.timing.output_burst_words)
         output = self.drained * self.timing.output_word + bursts * max(self.latency + self.timing.output_burst, 4)
-        return Estimate(self.slot_end + self.timing.finish + output, tuple(self.steps),
-                        self.fill)
+        finish = self.timing.finish + self.config.round_trip
+        return Estimate(self.slot_end + finish + output, tuple(self.steps), self.fill)
 
     def _read(self, position: int, words: int, cost: int = 1) -> None:
         assert self.reader is not None
@@ -157,6 +157,8 @@ class _Model:
             self.last_drain = self.timing.drain[post]
             if post is Post.RESIDUAL and self.config.groups > 1:
                 self.last_drain += self.timing.move
+            if crosses(post, self.config):
+                self.last_drain += self.config.round_trip
 
     def _step(self, packet: Packet) -> None:
         self.decoder = max(self.decoder, self.slot_start + 1)
@@ -165,7 +167,7 @@ class _Model:
         # A step may be over before its norm pass, when no block reads the last columns.
         normed = 0
         if self.steps and self.fields["norm"]:
-            normed = self.begin + self.timing.norm_fill + self.fields["norm_columns"] * self.rows
+            normed = self.begin + self._norm_fill + self.fields["norm_columns"] * self.rows
         dropped = bool(self.steps) and self.fields["drop"] != Drop.NONE
         if dropped:
             most = tokens_after(Drop(self.fields["drop"]), self.fields["keep"], self.tokens)
@@ -231,11 +233,16 @@ class _Model:
         self.slot_start, self.first = start, False
         if packet.fields["drain"]:
             context = self.timing.exp + self.timing.divide if self.fields["post"] == Post.CONTEXT else 0
-            self.parameters.append(start + self.timing.param_gap + context)
+            self.parameters.append(start + self.timing.param_gap + self.config.round_trip + context)
         rows = self.config.slot_rows(self.tokens, drops=drops)
         self.slot_end = start + max(rows, self.timing.min_slot)
         step.streamed += rows
         step.short += self.slot_end - start - rows
+
+    @property
+    def _norm_fill(self) -> int:
+        """From the start of the norm pass until its first column can be streamed; it is heard of a round trip later."""
+        return self.timing.norm_fill + self.config.round_trip
 
     @property
     def rows(self) -> int:
@@ -247,7 +254,7 @@ class _Model:
             assert self.reader is not None
             return self.reader.image_arrival(ceil_div(need, self.config.rows_per_word) * self.image_tokens)
         if self.fields["norm"]:
-            return self.begin + self.timing.norm_fill + max(need - 1, 0) * self.rows
+            return self.begin + self._norm_fill + max(need - 1, 0) * self.rows
         return 0
 
     def _selected(self) -> int:

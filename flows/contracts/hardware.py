@@ -77,6 +77,9 @@ class HardwareConfig:
     multiplier: str = "plain"
     """How a cluster multiplies: "plain" (one multiplier per MAC), or two MACs per slice, "dsp48e2" (UltraScale+) or
     "dsp48e1" (7 series). All give the same integers in the same cycles."""
+    crossings: int = 0
+    """Register stages on every path between the shared part and a token group, in each direction: 0, or 1 to 3 when
+    groups lie on other dies."""
     bus_bits: int = 256
     """Data width of m_axi_gmem: 128, 256 or 512."""
     stream_bits: int = 256
@@ -113,6 +116,7 @@ class HardwareConfig:
         need(self.score_cols <= 1024, "score_heads", "small enough that score_heads * token blocks is at most 1024")
         need(1 <= self.max_classes <= 16384, "max_classes", "1 to 16384")
         need(self.multiplier in ("plain", "dsp48e2", "dsp48e1"), "multiplier", "plain, dsp48e2 or dsp48e1")
+        need(0 <= self.crossings <= 3, "crossings", "0 to 3")
         need(self.bus_bits in (128, 256, 512), "bus_bits", "128, 256 or 512")
         need(self.stream_bits in (256, 512), "stream_bits", "256 or 512")
         need(self.banks >= self.rows_per_word, "banks",
@@ -155,8 +159,14 @@ class HardwareConfig:
 
     @property
     def fuse_stages(self) -> int:
-        """Adder stages that join the groups' parts of the fused token: rows that pass by meanwhile."""
-        return self.groups.bit_length() - 1
+        """Cycles in which the groups' parts of the fused token are joined: rows that pass by meanwhile."""
+        adders = self.groups.bit_length() - 1
+        return adders + self.round_trip if adders else 0
+
+    @property
+    def round_trip(self) -> int:
+        """Cycles from the shared part to a group and back, beyond those without ``crossings``."""
+        return 2 * self.crossings
 
     def slot_rows(self, tokens: int, *, drops: bool) -> int:
         """Rows (tokens of one group) that a slot streams; a step that drops tokens appends the fused token."""

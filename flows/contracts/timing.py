@@ -12,6 +12,13 @@ def _drain() -> dict[Post, int]:
     return {Post.INT8: 28, Post.GELU: 31, Post.RESIDUAL: 38, Post.SCORE: 33, Post.CONTEXT: 55, Post.LOGIT: 28}
 
 
+def crosses(post: Post, config: HardwareConfig) -> bool:
+    """Whether a step's columns leave their token group: keys and values, logits, the scores of CLS that come with
+    context, and residual rows when there are several groups.
+    """
+    return post in (Post.INT8, Post.CONTEXT, Post.LOGIT) or (post is Post.RESIDUAL and config.groups > 1)
+
+
 @dataclass(frozen=True)
 class Timing:
     """Constants of the cycle model, all in cycles unless said otherwise. The defaults describe ``rtl``."""

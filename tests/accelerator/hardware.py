@@ -32,7 +32,11 @@ EIGHT = HardwareConfig(clusters=8, banks=8, max_tokens=80, max_width=96, max_hid
                        max_classes=40, bus_bits=512, stream_bits=512, fifo_words=256)
 """More clusters than most steps have columns: columns are divided between two clusters."""
 
-HARDWARE = {"one": ONE, "two": TWO, "four": FOUR, "eight": EIGHT, "two_groups": TWO_GROUPS, "four_groups": FOUR_GROUPS}
+DIES = TWO_GROUPS.replace(clusters=1, banks=4, crossings=2)
+"""Two groups that may lie on other dies, two register stages away."""
+
+HARDWARE = {"one": ONE, "two": TWO, "four": FOUR, "eight": EIGHT, "two_groups": TWO_GROUPS, "four_groups": FOUR_GROUPS,
+            "dies": DIES}
 
 
 def simulator(config: HardwareConfig) -> Build:

@@ -122,5 +122,5 @@ LARGE: dict[str, dict[str, Case]] = {
 }
 """Too long for every test run."""
 
-for _grouped in ("two_groups", "four_groups"):
+for _grouped in ("two_groups", "four_groups", "dies"):
     SWEEP[_grouped], LARGE[_grouped] = SWEEP["two"], LARGE["two"]
