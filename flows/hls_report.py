@@ -66,10 +66,9 @@ def _row(image: Outcome) -> dict[str, Any]:
 
 def hls_tables(outcome: HlsOutcome, report: dict[str, Any]) -> Group:
     """What ``sievit sim --engine hls`` prints."""
-    shown = [_figures(outcome, report)]
-    if len(outcome.images) > 1:
-        return Group(_images(outcome, report), *shown)
-    return Group(classes_table(outcome.images[0], report, where="in the HLS models"), *shown)
+    several = len(report["images"]) > 1
+    results = _images(outcome, report) if several else classes_table(outcome.images[0], report, "in the HLS models")
+    return Group(results, _figures(outcome, report))
 
 
 def _images(outcome: HlsOutcome, report: dict[str, Any]) -> Table:

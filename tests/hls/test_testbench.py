@@ -8,6 +8,7 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ AP_VARIABLE = "SIEVIT_AP_TYPES"
 
 def cases(config: HardwareConfig, images: Sequence[int] = (0,)) -> list[Case]:
     """Token drops of both kinds, pruned blocks, empty columns and heads."""
-    sizes = {"width": 64, "heads": 2, "hidden": 64, "classes": 19}
+    sizes: dict[str, Any] = {"width": 64, "heads": 2, "hidden": 64, "classes": 19}
     networks = [
         random_artifact(**sizes, depth=2, tokens=33, keep_blocks=0.5, seed=1,
                         drop={0: TokenDrop("topk", keep=20), 1: TokenDrop("topk", keep=1)}),
