@@ -77,6 +77,7 @@ template <class P> class Core {
     SlotJob<P> pending_;  // loaded, runs while the next one is loaded
     SlotJob<P> next_;
     bool has_pending_;
+    BankPlan<P> plan_;  // of the running slot
     Step step_;        // of the packets that are being read
     bool first_slot_;  // no slot of that step has been read
     Step running_;     // of the slots that run
@@ -337,10 +338,15 @@ template <class P> class Core {
     }
 
     void activate() {
+        plan_.clear();
     activate_clusters:
         for (int number = 0; number < P::CLUSTERS; ++number) {
 #pragma HLS UNROLL
-            if (pending_.slot.cluster[number].valid) cluster[number].activate();
+            const ClusterEntry &entry = pending_.slot.cluster[number];
+            if (entry.valid) {
+                cluster[number].activate();
+                plan_.want(entry.source_column);
+            }
         }
     }
 
@@ -377,6 +383,9 @@ template <class P> class Core {
     // One token through all clusters, and through the drain if the slot finishes a column.
     void row(int token) {
 #pragma HLS INLINE
+        BankWords<P> words;
+#pragma HLS ARRAY_PARTITION variable=words.lane complete dim=0
+        operands.read(running_, plan_, token, words);
     row_clusters:
         for (int number = 0; number < P::CLUSTERS; ++number) {
 #pragma HLS UNROLL
@@ -384,7 +393,7 @@ template <class P> class Core {
             if (entry.valid) {
                 Codes codes;
 #pragma HLS ARRAY_PARTITION variable=codes.lane complete
-                operands.fetch(running_, entry, token, tokens_, codes);
+                operands.fetch(running_, entry, number, token, tokens_, words, codes);
                 if (token == 0 && entry.capture) Operands<P>::capture(entry, codes, select);
                 cluster[number].multiply(codes, token, fresh_[number]);
                 if (running_.source == SOURCE_S) cluster[number].sum(codes, token, fresh_[number]);

@@ -18,7 +18,7 @@ namespace sievit {
 constexpr int SCORE_MASKED = -128;
 
 template <class P> struct Drain {
-    ByteTable gelu_table;
+    ByteTable<P::GROUPS * BLOCK> gelu_table;
 
     // One row of the draining column.
     void row(const Step &step, const Slot<P> &slot, const ColumnParameters &parameters, int token, int tokens,
@@ -89,21 +89,21 @@ template <class P> struct Drain {
 #pragma HLS UNROLL
             int value = int(y[lane]);
             if (step.post == POST_GELU) {
-                value = to_signed(gelu(gelu_table, lane, value));
+                value = to_signed(gelu(gelu_table, token % P::GROUPS * BLOCK + lane, Int<8>(value)));
             } else if (step.post == POST_SCORE && lane >= keys) {
                 value = SCORE_MASKED;
             }
             word[lane] = value;
         }
         if (step.post == POST_SCORE) {
-            store(operands.s.word[slot.dest_column][token], word);
+            operands.s.write(slot.dest_column, token, word);
             operands.row_max.update(slot.local_head, token, !operands.row_max.seen[slot.local_head], word);
             probe(PROBE_S, step.index, slot.dest_column, token, word);
         } else if (slot.dest == DEST_KV) {
-            store(key_value.word[slot.dest_column][token], word);
+            key_value.write(slot.dest_column, token, word);
             probe(PROBE_KV, step.index, slot.dest_column, token, word);
         } else {
-            store(operands.a.word[slot.dest_column][token], word);
+            operands.a.write(slot.dest_column, token, word);
             probe(PROBE_A, step.index, slot.dest_column, token, word);
         }
     }
@@ -113,15 +113,6 @@ template <class P> struct Drain {
 #pragma HLS INLINE
         const int bits = int(value);
         return bits < 128 ? bits : bits - 256;
-    }
-
-    static void store(Int<8> memory[BLOCK], const Int<8> word[BLOCK]) {
-#pragma HLS INLINE
-    store_lanes:
-        for (int lane = 0; lane < BLOCK; ++lane) {
-#pragma HLS UNROLL
-            memory[lane] = word[lane];
-        }
     }
 };
 

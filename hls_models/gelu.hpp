@@ -6,28 +6,29 @@
 
 namespace sievit {
 
-// 256 bytes that all lanes read in the same cycle.
-struct ByteTable {
-    Uint<8> entry[TABLE_COPIES][256];
+// 256 bytes that `READERS` read in the same cycle.
+template <int READERS> struct ByteTable {
+    static constexpr int COPIES = table_copies(READERS);
+    Uint<8> entry[COPIES][256];
 
     void write(int address, Uint<8> value) {
 #pragma HLS INLINE
     copies:
-        for (int copy = 0; copy < TABLE_COPIES; ++copy) {
+        for (int copy = 0; copy < COPIES; ++copy) {
 #pragma HLS UNROLL
             entry[copy][address] = value;
         }
     }
-    Uint<8> read(int lane, int address) const {
+    Uint<8> read(int reader, int address) const {
 #pragma HLS INLINE
-        return entry[lane % TABLE_COPIES][address];
+        return entry[reader % COPIES][address];
     }
 };
 
 // table[code + 128].
-inline Uint<8> gelu(const ByteTable &table, int lane, Int<8> code) {
+template <int READERS> inline Uint<8> gelu(const ByteTable<READERS> &table, int reader, Int<8> code) {
 #pragma HLS INLINE
-    return table.read(lane, int(code) + 128);
+    return table.read(reader, int(code) + 128);
 }
 
 }  // namespace sievit

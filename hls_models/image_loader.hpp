@@ -30,11 +30,14 @@ template <class P> struct ImageLoader {
 #pragma HLS UNROLL
             const int column = part * P::ROWS_PER_WORD + turn;
             if (column >= P::ACT_COLUMNS) continue;
+            Int<8> codes[BLOCK];
+#pragma HLS ARRAY_PARTITION variable=codes complete
         lanes:
             for (int lane = 0; lane < BLOCK; ++lane) {
 #pragma HLS UNROLL
-                operands.a.word[column][token][lane] = word.byte(turn * BLOCK + lane);
+                codes[lane] = word.byte(turn * BLOCK + lane);
             }
+            operands.a.write(column, token, codes);
         }
     }
 };

@@ -26,11 +26,7 @@ template <class P> struct NormPass {
             y[lane] = normalize(residual.word[column][token][lane], scale, step.width, channel.gamma[lane],
                                 channel.beta[lane], step.norm_shift);
         }
-    store_lanes:
-        for (int lane = 0; lane < BLOCK; ++lane) {
-#pragma HLS UNROLL
-            operands.x.word[column][token][lane] = y[lane];
-        }
+        operands.x.write(column, token, y);
         probe(PROBE_X, step.index, column, token, y);
     }
 };

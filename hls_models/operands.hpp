@@ -17,17 +17,29 @@ template <class P> struct Operands {
     Banks<P, P::ACT_COLUMNS> a;
     Banks<P, P::SCORE_COLUMNS> s;
     RowMax<P> row_max;
-    ByteTable exponentials;
+    ByteTable<P::GROUPS * P::CLUSTERS * BLOCK> exponentials;
 
-    // Codes of a token for one cluster.
-    void fetch(const Step &step, const ClusterEntry &entry, int token, int tokens, Codes &codes) const {
+    // Words of a token in the banks that the step streams from.
+    void read(const Step &step, const BankPlan<P> &plan, int token, BankWords<P> &words) const {
 #pragma HLS INLINE
         if (step.source == SOURCE_S) {
-            fetch_scores(entry, token, tokens, codes);
+            s.read(plan, token, words);
         } else if (step.source == SOURCE_X) {
-            convert(x.word[entry.source_column][token], step.codes_unsigned, codes);
+            x.read(plan, token, words);
         } else {
-            convert(a.word[entry.source_column][token], step.codes_unsigned, codes);
+            a.read(plan, token, words);
+        }
+    }
+
+    // Codes of a token for cluster `number`.
+    void fetch(const Step &step, const ClusterEntry &entry, int number, int token, int tokens,
+               const BankWords<P> &words, Codes &codes) const {
+#pragma HLS INLINE
+        const Int<8> *word = words.lane[entry.source_column % P::BANKS];
+        if (step.source == SOURCE_S) {
+            fetch_scores(entry, (token % P::GROUPS * P::CLUSTERS + number) * BLOCK, token, tokens, word, codes);
+        } else {
+            convert(word, step.codes_unsigned, codes);
         }
     }
 
@@ -60,14 +72,15 @@ template <class P> struct Operands {
     }
 
     // Keys beyond the last token are 0.
-    void fetch_scores(const ClusterEntry &entry, int token, int tokens, Codes &codes) const {
+    void fetch_scores(const ClusterEntry &entry, int reader, int token, int tokens, const Int<8> score[BLOCK],
+                      Codes &codes) const {
 #pragma HLS INLINE
         const Int<8> largest = row_max.largest[entry.local_head][token];
         const int keys = tokens - entry.key_block * BLOCK;
     score_lanes:
         for (int lane = 0; lane < BLOCK; ++lane) {
 #pragma HLS UNROLL
-            const Uint<8> value = exponential(exponentials, lane, largest, s.word[entry.source_column][token][lane]);
+            const Uint<8> value = exponential(exponentials, reader + lane, largest, score[lane]);
             codes.lane[lane] = lane < keys ? int(value) : 0;
         }
     }

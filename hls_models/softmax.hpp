@@ -21,15 +21,17 @@ struct Reciprocal {
 };
 
 // table[row_max - score]; row_max is not below the score.
-inline Uint<8> exponential(const ByteTable &table, int lane, Int<8> row_max, Int<8> score) {
+template <int READERS>
+inline Uint<8> exponential(const ByteTable<READERS> &table, int reader, Int<8> row_max, Int<8> score) {
 #pragma HLS INLINE
-    return table.read(lane, (int(row_max) - int(score)) & 255);
+    return table.read(reader, (int(row_max) - int(score)) & 255);
 }
 
 // Mantissa and exponent of 1 / total, total 1 .. 2^17 - 1.
 inline Reciprocal reciprocal(Uint<ROW_SUM_BITS> total) {
 #pragma HLS INLINE
-    const uint32_t sum = uint32_t(total);
+    // No row of a sound program has a sum of 0; a damaged one shall not divide by it.
+    const uint32_t sum = total == 0 ? uint32_t(1) : uint32_t(total);
     const int exp = bit_length(sum) - 16;
     const uint32_t normalised = exp >= 0 ? sum >> exp : sum << -exp;
     const uint32_t quotient = (uint32_t(1) << RECIP_ONE) / normalised;

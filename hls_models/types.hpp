@@ -88,11 +88,11 @@ template <int W> using Reg = typename Machine<(W < 16 ? 16 : W)>::Signed;
 #endif
 #endif
 
-// Copies of a table that is read by all lanes in one cycle: a memory has two ports, a cache has no such limit.
+// Copies of a table that so many read in one cycle: a memory has two ports, of which one writes; a cache has no limit.
 #ifdef SIEVIT_AP_INT
-constexpr int TABLE_COPIES = BLOCK;
+constexpr int table_copies(int readers) { return readers; }
 #else
-constexpr int TABLE_COPIES = 1;
+constexpr int table_copies(int) { return 1; }
 #endif
 
 constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }

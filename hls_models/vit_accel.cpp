@@ -49,15 +49,15 @@ void execute(const Hello &hello, uint32_t images, hls::stream<StreamWord> &progr
 #pragma HLS ARRAY_RESHAPE variable=core.cluster.acc complete dim=2
 #pragma HLS ARRAY_PARTITION variable=core.cluster.acc cyclic factor=Params::GROUPS dim=1
 #pragma HLS ARRAY_PARTITION variable=core.cluster.row_sum cyclic factor=Params::GROUPS dim=1
-#pragma HLS ARRAY_RESHAPE variable=core.operands.x.word complete dim=3
-#pragma HLS ARRAY_PARTITION variable=core.operands.x.word cyclic factor=Params::BANKS dim=1
-#pragma HLS ARRAY_PARTITION variable=core.operands.x.word cyclic factor=Params::GROUPS dim=2
-#pragma HLS ARRAY_RESHAPE variable=core.operands.a.word complete dim=3
-#pragma HLS ARRAY_PARTITION variable=core.operands.a.word cyclic factor=Params::BANKS dim=1
-#pragma HLS ARRAY_PARTITION variable=core.operands.a.word cyclic factor=Params::GROUPS dim=2
-#pragma HLS ARRAY_RESHAPE variable=core.operands.s.word complete dim=3
-#pragma HLS ARRAY_PARTITION variable=core.operands.s.word cyclic factor=Params::BANKS dim=1
-#pragma HLS ARRAY_PARTITION variable=core.operands.s.word cyclic factor=Params::GROUPS dim=2
+#pragma HLS ARRAY_RESHAPE variable=core.operands.x.word complete dim=4
+#pragma HLS ARRAY_PARTITION variable=core.operands.x.word complete dim=1
+#pragma HLS ARRAY_PARTITION variable=core.operands.x.word cyclic factor=Params::GROUPS dim=3
+#pragma HLS ARRAY_RESHAPE variable=core.operands.a.word complete dim=4
+#pragma HLS ARRAY_PARTITION variable=core.operands.a.word complete dim=1
+#pragma HLS ARRAY_PARTITION variable=core.operands.a.word cyclic factor=Params::GROUPS dim=3
+#pragma HLS ARRAY_RESHAPE variable=core.operands.s.word complete dim=4
+#pragma HLS ARRAY_PARTITION variable=core.operands.s.word complete dim=1
+#pragma HLS ARRAY_PARTITION variable=core.operands.s.word cyclic factor=Params::GROUPS dim=3
 #pragma HLS ARRAY_PARTITION variable=core.operands.row_max.largest cyclic factor=Params::GROUPS dim=2
 #pragma HLS ARRAY_PARTITION variable=core.operands.exponentials.entry complete dim=1
 #pragma HLS ARRAY_PARTITION variable=core.drain.gelu_table.entry complete dim=1
@@ -70,6 +70,7 @@ void execute(const Hello &hello, uint32_t images, hls::stream<StreamWord> &progr
 #pragma HLS ARRAY_PARTITION variable=core.residual.fuse.total complete
 #pragma HLS ARRAY_RESHAPE variable=core.norm_pass.parameters.gamma complete dim=2
 #pragma HLS ARRAY_RESHAPE variable=core.norm_pass.parameters.beta complete dim=2
+#pragma HLS ARRAY_PARTITION variable=core.select.exponential cyclic factor=16 dim=2
 #pragma HLS ARRAY_PARTITION variable=core.select.score cyclic factor=16
 #pragma HLS ARRAY_PARTITION variable=core.select.place cyclic factor=Params::GROUPS
 #pragma HLS ARRAY_RESHAPE variable=core.logits.word complete dim=2

@@ -15,8 +15,8 @@ using namespace sievit;
 
 namespace {
 
-ByteTable table_of(const uint8_t *entries) {
-    ByteTable table;
+ByteTable<BLOCK> table_of(const uint8_t *entries) {
+    ByteTable<BLOCK> table;
     for (int index = 0; index < 256; ++index) table.write(index, entries[index]);
     return table;
 }
@@ -43,12 +43,12 @@ void unit_requant(int rows, const int32_t *acc, const int32_t *bias, const uint1
 }
 
 void unit_gelu(int count, const int8_t *codes, const uint8_t *entries, uint8_t *out) {
-    const ByteTable table = table_of(entries);
+    const ByteTable<BLOCK> table = table_of(entries);
     for (int index = 0; index < count; ++index) out[index] = gelu(table, index % BLOCK, codes[index]);
 }
 
 void unit_exponential(int count, const int8_t *row_max, const int8_t *score, const uint8_t *entries, uint8_t *out) {
-    const ByteTable table = table_of(entries);
+    const ByteTable<BLOCK> table = table_of(entries);
     for (int index = 0; index < count; ++index) {
         out[index] = exponential(table, index % BLOCK, row_max[index], score[index]);
     }
