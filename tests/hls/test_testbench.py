@@ -24,7 +24,7 @@ from tests.accelerator.networks import ALL_COLUMNS, threshold
 from tests.factory import random_artifact
 from tests.hls.networks import Case, make_case
 
-AP_FLAGS = ("-O1", "-DSIEVIT_AP_INT", "-Wno-error")
+AP_FLAGS = ("-O1", "-DSIEVIT_AP_INT", "-w")
 AP_VARIABLE = "SIEVIT_AP_TYPES"
 
 
