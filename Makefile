@@ -19,6 +19,7 @@ sim_flags = --model $(MODEL) $(strip \
   $(if $(KEEP_TOKENS),--keep-tokens $(KEEP_TOKENS)) \
   $(if $(CLUSTERS),--clusters $(CLUSTERS)) \
   $(if $(GROUPS),--groups $(GROUPS)) \
+  $(if $(BOARD),--board "$(BOARD)") \
   $(if $(LAYERS),--layers $(LAYERS)) \
   $(if $(ENGINE),--engine $(ENGINE)) \
   $(if $(filter-out 0,$(TRACE)),--trace) \
@@ -38,7 +39,11 @@ hls_flags = --model $(MODEL) $(strip \
   $(if $(LAYERS),--layers $(LAYERS)) \
   $(if $(BOARD),--board "$(BOARD)") \
   $(if $(OUT),--out "$(OUT)"))
-verilog_flags = $(strip $(if $(CLUSTERS),--clusters $(CLUSTERS)) $(if $(GROUPS),--groups $(GROUPS)) $(if $(OUT),--out "$(OUT)"))
+sizes = $(if $(CLUSTERS),--clusters $(CLUSTERS)) $(if $(GROUPS),--groups $(GROUPS))
+deliverable = $(or $(OUT),out/$(MODEL)_$(BOARD))
+verilog_flags = $(strip $(sizes) $(if $(BOARD),--model $(MODEL) --board "$(BOARD)" --out "$(deliverable)",$(if $(OUT),--out "$(OUT)")) \
+  $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(KEEP_BLOCKS),--keep-blocks $(KEEP_BLOCKS)) $(if $(KEEP_TOKENS),--keep-tokens $(KEEP_TOKENS)))
+resources_flags = $(strip $(sizes) $(if $(BOARD),--board "$(BOARD)") $(if $(REPORT),--out "$(REPORT)"))
 
 # Two threads that spin for work take both cores of a small machine.
 export OMP_WAIT_POLICY := passive
@@ -46,10 +51,10 @@ export GOMP_SPINCOUNT := 0
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim hls train test test-all verilog bench bench-check bench-baseline lint clean
+.PHONY: help setup sim hls train test test-all verilog bitstream resources bench bench-check bench-baseline lint clean
 
 help: ## Show this list
-	@echo "make sim MODEL=deit_t [IMAGE=photo.jpg IMAGES=\"a.jpg b.jpg\" REPEAT=4 WEIGHTS=file KEEP_BLOCKS=.5 KEEP_TOKENS=.7 CLUSTERS=4 GROUPS=1 LAYERS=0..2 ENGINE=hls TRACE=1 REPORT=file]"
+	@echo "make sim MODEL=deit_t [IMAGE=photo.jpg IMAGES=\"a.jpg b.jpg\" REPEAT=4 WEIGHTS=file KEEP_BLOCKS=.5 KEEP_TOKENS=.7 CLUSTERS=4 GROUPS=1 BOARD=zcu102 LAYERS=0..2 ENGINE=hls TRACE=1 REPORT=file]"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
 	  printf '%-22s %s\n' "$$name" "$$text"; done
 	@echo "Each is a thin wrapper of the command 'sievit' in $(VENV)/bin; see 'sievit --help'."
@@ -65,8 +70,16 @@ hls: setup ## Build the C++ models, run their test bench, and write a Vitis HLS 
 train: setup ## Train a pruned network as a recipe says [CONFIG=recipe.yaml OUT=folder]
 	@$(BIN)/sievit train $(train_flags)
 
-verilog: setup ## Generate the accelerator as Verilog [CLUSTERS= GROUPS= OUT=folder]
+verilog: setup ## Generate the accelerator: Verilog, or with BOARD= a folder that builds a bitstream [BOARD= CLUSTERS= GROUPS= OUT=folder]
 	@$(BIN)/sievit verilog $(verilog_flags)
+
+bitstream: ## The same, and then run Vivado, which has to be on the PATH [BOARD= OUT=folder]
+	@test -n "$(BOARD)" || { echo "give BOARD=, a name of 'sievit boards'" >&2; exit 2; }
+	@$(MAKE) --no-print-directory verilog
+	@$(BIN)/sievit bitstream "$(deliverable)"
+
+resources: setup ## Resources and logic depth by open synthesis, unit by unit [BOARD= CLUSTERS= GROUPS= REPORT=file]
+	@$(BIN)/sievit resources $(resources_flags)
 
 bench: setup ## Cycles, utilization and speed over models, sparsities and array sizes [MODELS= SIMULATE=1 QUICK=1 REPORT=]
 	@$(BIN)/sievit bench $(bench_flags)

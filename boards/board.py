@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flows.contracts.resources import Resources
 
@@ -23,21 +23,21 @@ class Memory:
     kind : ``"ddr3"``, ``"ddr4"``, ``"lpddr4"`` or ``"hbm2"``
     ports : controllers or channels that can be used at the same time
     port_bits : width of the fabric's port to one of them
-    rate_mts, data_bits : transfers per second (millions) and width of one controller or channel
     gigabytes : size of all ports together
     peak_gbs : GB/s of all ports together, from data rate and width
     usable_gbs : GB/s of one port that long bursts may count on
+    rate_mts, data_bits : transfers per second (millions) and width of one controller or channel
     """
 
     name: str
     kind: str
     ports: int
     port_bits: int
-    rate_mts: float
-    data_bits: int
     gigabytes: float
     peak_gbs: float
     usable_gbs: float
+    rate_mts: float = 0
+    data_bits: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,6 @@ class Board:
     shell : one of :data:`SHELLS`
     board_part : board definition of the vendor's tools, or None
     platform : Vitis platform, or None
-    device : resources of the whole chip, as its data sheet or the vendor's tools count them
     slrs : resources for the accelerator in each super logic region, from SLR0; one entry on a single die. Under a shell
         that is what the shell leaves.
     memories : first the one that the accelerator uses
@@ -63,9 +62,10 @@ class Board:
     ps_port : the processing system's port for ``m_axi_gmem``, ``"NOC"`` for Versal's network on chip, None without
     control_base : address of ``s_axi_control``, None when the tools choose it
     clock_pin, clock_input_mhz : the board's oscillator where there is no processing system
+    sources : for every group of numbers, where they come from
+    device : resources of the whole chip, as its data sheet or the vendor's tools count them
     clock_pin_n : negative pin of a differential oscillator, else None
     clock_standard : I/O standard of the oscillator's pins, None without
-    sources : for every group of numbers, where they come from
     """
 
     name: str
@@ -76,7 +76,6 @@ class Board:
     shell: str
     board_part: str | None
     platform: str | None
-    device: Resources
     slrs: tuple[Resources, ...]
     memories: tuple[Memory, ...]
     clock_mhz: float
@@ -84,10 +83,11 @@ class Board:
     ps_port: str | None
     control_base: int | None
     clock_pin: str | None
-    clock_pin_n: str | None
-    clock_standard: str | None
     clock_input_mhz: float | None
     sources: dict[str, str]
+    device: Resources = field(default_factory=Resources)
+    clock_pin_n: str | None = None
+    clock_standard: str | None = None
 
     @property
     def resources(self) -> Resources:

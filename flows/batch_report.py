@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.batch_flow import BatchOutcome
-from flows.sim_report import best_classes, work_of
+from flows.sim_report import best_classes, board_row, work_of
 
 
 def report_of_batch(outcome: BatchOutcome) -> dict[str, Any]:
@@ -28,6 +28,7 @@ def report_of_batch(outcome: BatchOutcome) -> dict[str, Any]:
     stalls = first.run.stalls
     return {
         "model": first.artifact.model,
+        "board": first.board.name if first.board else None,
         "weights": first.artifact.weights,
         "bit_exact": all(row["bit_exact"] for row in rows),
         "mismatch": outcome.mismatch,
@@ -103,6 +104,7 @@ def _figures(outcome: BatchOutcome, report: dict[str, Any]) -> Table:
     rows = {
         "bit exact": verdict,
         "weights": escape(report["weights"]),
+        **board_row(outcome.images[0].board, config),
         "hardware": f"{config.clusters} clusters, {config.macs_per_cycle} MACs per cycle, {config.bus_bits}-bit memory",
         "cycles": f"{report['cycles']:,}, {report['milliseconds']:.3f} ms for {len(images)} images",
         "cycles per image": f"{report['steady_cycles_per_image']:,.0f} in the steady state (mean of images 2 on)",

@@ -155,7 +155,7 @@ def _model_row(program: Program, config: HardwareConfig, array: Array) -> dict[s
 
 
 def _simulation(export: ExportOptions, array: Array) -> SimOptions:
-    return SimOptions(export=export, clusters=array.clusters, hardware={"groups": array.groups, **array.hardware},
+    return SimOptions(export=export, hardware={"clusters": array.clusters, "groups": array.groups, **array.hardware},
                       memory=array.memory)
 
 

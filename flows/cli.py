@@ -10,21 +10,25 @@ import typer
 from rich.markup import escape
 
 import flows.cli_boards
+import flows.cli_deliver
 import flows.cli_eval
 import flows.cli_hls
 import flows.cli_prune
+import flows.cli_resources
+import flows.cli_search
 import flows.cli_train  # noqa: F401 - these add their commands
 from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, print_json, progress_bars, screen
 from flows.cli_options import (
     ArtifactFile,
     Balanced,
+    BoardName,
     Calibrate,
     Calibration,
     CalibrationImages,
-    Clusters,
     DropLayers,
     DropMode,
-    Groups,
+    GivenClusters,
+    GivenGroups,
     Hardware,
     KeepBlocks,
     KeepNeurons,
@@ -36,7 +40,7 @@ from flows.cli_options import (
     Weights,
     at_least,
     export_options,
-    hardware_fields,
+    given_hardware,
 )
 from flows.contracts.errors import ConfigError
 
@@ -61,12 +65,14 @@ def sim(
     weight_bits: WeightBits = None,
     seed: Seed = 0,
     artifact: ArtifactFile = None,
-    clusters: Clusters = 4,
+    board: BoardName = None,
+    clusters: GivenClusters = None,
     hardware: Hardware = None,
-    groups: Groups = 1,
+    groups: GivenGroups = None,
     layers: Annotated[str | None, typer.Option(help="Run only these blocks, as 0..2 or 5.")] = None,
     latency: Annotated[int, typer.Option(help="Memory: cycles from address to data.")] = 100,
-    bandwidth: Annotated[float, typer.Option(help="Memory: bytes per cycle; 0 for the bus width.")] = 0.0,
+    bandwidth: Annotated[float | None, typer.Option(help="Memory: bytes per cycle; 0 for the bus width. Default: 0, "
+                                                         "or what the memory of --board gives.")] = None,
     stall: Annotated[int, typer.Option(help="Memory: percent of cycles in which a channel pauses.")] = 0,
     trace: Annotated[bool, typer.Option("--trace", help="Write a waveform (large: use --layers).")] = False,
     engine: Annotated[str, typer.Option(help="rtl: the simulated circuit. hls: the C++ models, compiled for this "
@@ -78,20 +84,21 @@ def sim(
     with errors():
         from flows.batch_flow import simulate_batch
         from flows.batch_report import batch_tables, report_of_batch
+        from flows.board_config import board_of, memory_of
         from flows.hls_flow import simulate_hls
         from flows.hls_report import hls_tables, report_of_hls
         from flows.sim_flow import SimOptions, default_image, layers_of, simulate_network, write_json
         from flows.sim_report import report_of, tables
-        from sim.accelerator import MemoryOptions
 
+        target, given = board_of(board), given_hardware(clusters, groups, hardware)
         pictures = (image or [default_image()]) * at_least("repeat", repeat, 1)
         options = SimOptions(
             export=export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
                                   threshold, balanced, calibration, calibration_images, calibrate, weight_bits, seed),
-            artifact=artifact, image=pictures[0], clusters=clusters,
-            hardware={"groups": groups, **hardware_fields(hardware)}, layers=layers_of(layers),
-            memory=MemoryOptions(latency=at_least("latency", latency, 1), stall=_percent("stall", stall),
-                                 bandwidth=at_least("bandwidth", bandwidth, 0)), trace=trace)
+            artifact=artifact, image=pictures[0], board=target, hardware=given, layers=layers_of(layers),
+            memory=memory_of(target, latency=at_least("latency", latency, 1), stall=_percent("stall", stall),
+                             bandwidth=None if bandwidth is None else at_least("bandwidth", bandwidth, 0)),
+            trace=trace)
         if engine not in ("rtl", "hls"):
             raise ConfigError(f"--engine must be rtl or hls, not {engine!r}")
         with progress_bars(quiet=as_json) as show:
@@ -153,18 +160,22 @@ def export(
 def compile_command(
     artifact: Annotated[Path, typer.Argument(help="Artifact made by 'sievit export'.")],
     out: Annotated[Path | None, typer.Option(help="Program file to write.")] = None,
-    clusters: Clusters = 4,
-    groups: Groups = 1,
+    board: BoardName = None,
+    clusters: GivenClusters = None,
+    groups: GivenGroups = None,
     hardware: Hardware = None,
     as_json: AsJson = False,
 ) -> None:
     """Compile an artifact: schedule, lower bound, expected cycles, and the program file."""
     with errors():
-        from flows.compile import compile_program, config_for, save_program, summary
+        from flows.board_config import board_of, hardware_on
+        from flows.compile import compile_program, save_program, summary
         from flows.contracts.artifact import load_artifact
 
+        target, given = board_of(board), given_hardware(clusters, groups, hardware)
         network = load_artifact(artifact)
-        config = config_for(network, clusters=clusters, **{"groups": groups, **hardware_fields(hardware)})
+        with progress_bars(quiet=as_json) as show:
+            config = hardware_on(network, target, given, report=show)
         program = compile_program(network, config)
         if out is not None:
             save_program(program, out)
@@ -172,37 +183,6 @@ def compile_command(
             print_json({"manifest": program.manifest, "hardware": program.config.to_dict()})
         else:
             screen.print(summary(program))
-
-
-@app.command()
-def verilog(
-    out: Annotated[Path, typer.Option(help="Folder to write vit_accel.v and hardware.json into.")] = Path("out"),
-    artifact: ArtifactFile = None,
-    clusters: Clusters = 4,
-    groups: Groups = 1,
-    hardware: Hardware = None,
-) -> None:
-    """Generate the accelerator as Verilog, sized for an artifact, or for DeiT-Tiny."""
-    with errors():
-        from flows.compile import config_for
-        from flows.contracts.artifact import load_artifact
-        from flows.contracts.files import replacing
-        from flows.contracts.hardware import HardwareConfig
-        from flows.sim_flow import write_json
-        from sim.accelerator import verilog_of
-
-        fields = {"groups": groups, **hardware_fields(hardware)}
-        if artifact is not None:
-            config = config_for(load_artifact(artifact), clusters=clusters, **fields)
-        else:
-            banks = 16 if clusters > 8 else 8
-            config = HardwareConfig.from_dict({"clusters": clusters, "banks": banks, **fields})
-        text = verilog_of(config)
-        with replacing(out / "vit_accel.v") as part:
-            part.write_text(text)
-        write_json(out / "hardware.json", {**config.to_dict(), "config_hash": f"{config.config_hash():08x}"})
-        screen.print(f"{escape(str(out / 'vit_accel.v'))}: {config.macs_per_cycle} MACs per cycle, "
-                     f"configuration {config.config_hash():08x}", soft_wrap=True)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The commands ``sievit boards`` and ``sievit search``."""
+"""The command ``sievit boards``."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def board_table(boards: list[Board]) -> Table:
         resources = board.resources
         table.add_row(board.name, board.part, *(f"{getattr(resources, kind):,}" for kind in KINDS),
                       str(len(board.slrs)), f"{board.memory.usable_gbs:g}", f"{board.clock_mhz:g}", board.shell)
-    table.caption = "Resources for the accelerator, usable GB/s of one memory port, target clock (not placed and routed)"
+    table.caption = "Resources for the accelerator, usable GB/s of one memory port, target clock (not routed)"
     return table
 
 

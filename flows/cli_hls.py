@@ -10,12 +10,24 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, print_json, progress_bars, screen
-from flows.cli_options import ArtifactFile, Clusters, Groups, Hardware, KeepBlocks, KeepTokens, Model, hardware_fields
+from flows.cli_options import (
+    ArtifactFile,
+    BoardName,
+    GivenClusters,
+    GivenGroups,
+    Hardware,
+    KeepBlocks,
+    KeepTokens,
+    Model,
+    given_hardware,
+)
 from flows.contracts.errors import MismatchError
 
 if TYPE_CHECKING:
-    from flows.hls_folder import Target
     from flows.hls_synthesis import Synthesis
+
+DEFAULT_BOARD = "zcu102"
+"""Device and clock of a project that is for no board in particular."""
 
 
 @app.command()
@@ -27,26 +39,28 @@ def hls(
     image: Annotated[list[Path] | None, typer.Option(help="Picture; may be repeated. Default: a photograph of a "
                                                           "cat.")] = None,
     layers: Annotated[str | None, typer.Option(help="Run only these blocks, as 0..2 or 5.")] = None,
-    clusters: Clusters = 4,
-    groups: Groups = 1,
+    board: BoardName = None,
+    clusters: GivenClusters = None,
+    groups: GivenGroups = None,
     hardware: Hardware = None,
-    board: Annotated[str, typer.Option(help="Board of 'sievit boards', or a YAML file: device and clock.")] = "zcu102",
     out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("out/hls"),
 ) -> None:
     """Write the C++ models with vectors and a Vitis HLS project, and run their test bench compiled for this machine.
 
-    Exit status 1 when the models and the golden model differ.
+    Without --board the project is for the device of a ZCU102. Exit status 1 when models and golden model differ.
     """
     with errors():
+        from boards.catalog import load_board
+        from flows.board_config import board_of, memory_of
         from flows.hls_flow import vectors_of
-        from flows.hls_folder import run_testbench, write_hls_folder
+        from flows.hls_folder import Target, run_testbench, write_hls_folder
         from flows.sim_flow import ExportOptions, SimOptions, default_image, layers_of
 
-        target = _target(board)
+        chosen, given = board_of(board), given_hardware(clusters, groups, hardware)
+        target = Target.of(chosen or load_board(DEFAULT_BOARD))
         options = SimOptions(
             export=ExportOptions(model=model, keep_blocks=keep_blocks, keep_tokens=keep_tokens), artifact=artifact,
-            clusters=clusters, hardware={"groups": groups, "clock_mhz": target.clock_mhz, **hardware_fields(hardware)},
-            layers=layers_of(layers))
+            board=chosen, hardware=given, layers=layers_of(layers), memory=memory_of(chosen, bandwidth=None))
         with progress_bars() as show:
             vector = vectors_of(options, image or [default_image()], show)
             config = vector.program.config
@@ -64,13 +78,6 @@ def hls(
                      f"{target.clock_mhz:g} MHz (not run here: there is no Vitis HLS)", soft_wrap=True)
         if not exact:
             raise typer.Exit(EXIT_MISMATCH)
-
-
-def _target(board: str) -> Target:
-    from boards.catalog import load_board
-    from flows.hls_folder import Target
-
-    return Target.of(load_board(board))
 
 
 @app.command(name="hls-report")

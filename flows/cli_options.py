@@ -35,6 +35,13 @@ Seed = Annotated[int, typer.Option(help="For made-up weights and the choice of c
 Clusters = Annotated[int, typer.Option(help="MAC clusters of 256 MACs per cycle each.")]
 Groups = Annotated[int, typer.Option(help="Token groups, each with that many clusters: 1, 2, 4 or 8.")]
 Hardware = Annotated[list[str] | None, typer.Option("--set", help="Hardware field, as bus_bits=128; may be repeated.")]
+BoardName = Annotated[str | None, typer.Option("--board", help="Take the hardware that 'sievit search' chooses for "
+                                               "this board: a name of 'sievit boards', or a .yaml file. --clusters, "
+                                               "--groups and --set fix fields of it.")]
+GivenClusters = Annotated[int | None, typer.Option("--clusters", help="MAC clusters of 256 MACs per cycle each. "
+                                                   "Default: 4, or what suits --board.")]
+GivenGroups = Annotated[int | None, typer.Option("--groups", help="Token groups, each with that many clusters: 1, 2, 4 "
+                                                 "or 8. Default: 1, or what suits --board.")]
 ArtifactFile = Annotated[Path | None, typer.Option(help="Artifact made by 'sievit export'; replaces model options.")]
 
 
@@ -74,6 +81,18 @@ def hardware_fields(items: list[str] | None) -> dict[str, Any]:
         except ValueError:
             raise ConfigError(f"--set {item}: {name} takes a number") from None
     return values
+
+
+def given_hardware(clusters: int | None, groups: int | None, items: list[str] | None) -> dict[str, Any]:
+    """Fields of a :class:`HardwareConfig` that the options name; without one, its default applies.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`hardware_fields`.
+    """
+    given = {name: value for name, value in (("clusters", clusters), ("groups", groups)) if value is not None}
+    return given | hardware_fields(items)
 
 
 def at_least(name: str, value: Any, limit: int) -> Any:

@@ -103,8 +103,7 @@ def measure(options: BudgetOptions, folder: Path) -> BudgetRow:
     export = ExportOptions(options.model, weights=file, keep_blocks=1.0, keep_tokens=options.keep_tokens,
                            calibration=options.calibration, seed=options.seed)
     # every field is given, as the pruned network would fit smaller hardware
-    fields = {name: value for name, value in config.to_dict().items() if name != "clusters"}
-    outcome = simulate_network(SimOptions(export=export, clusters=config.clusters, hardware=fields,
+    outcome = simulate_network(SimOptions(export=export, hardware=config.to_dict(),
                                           image=options.image or default_image()))
     left = sum(int(np.count_nonzero(tensor.numpy())) for name, tensor in found.pruned.state.items()
                if name.startswith("blocks.") and tensor.dim() == 2)

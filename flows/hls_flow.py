@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from flows.batch_flow import golden_of
-from flows.compile import Program, config_for, image_words
+from flows.board_config import memory_of
+from flows.compile import Program, image_words
 from flows.compile.decode import dropping_steps
 from flows.contracts.artifact import SparseVit
 from flows.contracts.errors import ConfigError
@@ -25,11 +26,12 @@ from flows.sim_flow import (
     Stages,
     estimate_for,
     obtain_artifact,
+    obtain_configured,
     obtain_program,
     verdict_of,
 )
 from hls_models.native import Engine, EngineRun, engine_for
-from sim.accelerator import MemoryOptions, Run
+from sim.accelerator import Run
 from sim.golden.network import Result, select_layers
 
 
@@ -84,7 +86,7 @@ def simulate_hls(options: SimOptions, pictures: Sequence[Path], report: Report |
     words = {path: image_words(program, patches).tobytes() for path, patches in codes.items()}
     images = []
     for index, path in enumerate(pictures):
-        images.append(_outcome(artifact, program, golden[path], engine, words[path], options.memory, stages))
+        images.append(_outcome(artifact, program, golden[path], engine, words[path], options, stages))
         stages.share((index + 1) / len(pictures))
     seconds = best_seconds(engine, program, [words[path] for path in pictures])
     stages.begin("")
@@ -105,7 +107,7 @@ def vectors_of(options: SimOptions, pictures: Sequence[Path], report: Report | N
 
 def _prepare(options: SimOptions, pictures: Sequence[Path], stages: Stages
              ) -> tuple[SparseVit, dict[Path, np.ndarray], dict[Path, Result], Program]:
-    """Stages ``export``, ``golden`` and ``compile``."""
+    """Stages ``export``, ``golden``, ``search`` (for a board) and ``compile``."""
     stages.begin("export")
     artifact = obtain_artifact(options, stages.share)
     loaded = {path: load_image(path) for path in pictures}
@@ -114,9 +116,7 @@ def _prepare(options: SimOptions, pictures: Sequence[Path], stages: Stages
     stages.begin("golden")
     codes = {path: patch_codes(picture, artifact) for path, picture in loaded.items()}
     golden = golden_of(artifact, codes, stages)
-    stages.begin("compile")
-    config = config_for(artifact, clusters=options.clusters, **options.hardware)
-    return artifact, codes, golden, obtain_program(artifact, config)
+    return artifact, codes, golden, obtain_configured(artifact, options, stages)[1]
 
 
 def best_seconds(engine: Engine, program: Program, images: Sequence[bytes], repeats: int = 3) -> float:
@@ -133,17 +133,17 @@ def _refuse(options: SimOptions) -> None:
     """Options that would change nothing are errors."""
     if options.trace:
         raise ConfigError("the HLS models have no waveform; leave out --trace, or use --engine rtl")
-    if options.memory != MemoryOptions():
+    if options.memory != memory_of(options.board, bandwidth=None):
         raise ConfigError("the HLS models have no memory to wait for; leave out --latency, --bandwidth and --stall, or "
                           "use --engine rtl")
 
 
 def _outcome(artifact: SparseVit, program: Program, golden: Result, engine: Engine, image: bytes,
-             memory: MemoryOptions, stages: Stages) -> Outcome:
+             options: SimOptions, stages: Stages) -> Outcome:
     run = run_of(engine.run(program.stream, [image], record=True), golden.logits.size)
     comparison, mismatch = verdict_of(golden, run, program)
     return Outcome(artifact, program.config, program, golden, run, comparison, _in_other_words(mismatch),
-                   estimate_for(program, golden, memory), stages.seconds)
+                   estimate_for(program, golden, options.memory), stages.seconds, options.board)
 
 
 def _in_other_words(mismatch: str) -> str:

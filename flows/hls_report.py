@@ -10,7 +10,7 @@ from rich.table import Table
 
 from flows.hls_flow import HlsOutcome
 from flows.sim_flow import Outcome
-from flows.sim_report import best_classes, classes_table, work_of
+from flows.sim_report import best_classes, board_row, classes_table, work_of
 
 
 def report_of_hls(outcome: HlsOutcome) -> dict[str, Any]:
@@ -24,6 +24,7 @@ def report_of_hls(outcome: HlsOutcome) -> dict[str, Any]:
     return {
         "engine": "hls",
         "model": first.artifact.model,
+        "board": first.board.name if first.board else None,
         "weights": first.artifact.weights,
         **rows[0],
         "bit_exact": all(row["bit_exact"] for row in rows),
@@ -91,6 +92,7 @@ def _figures(outcome: HlsOutcome, report: dict[str, Any]) -> Table:
     lines = {
         "bit exact": verdict,
         "weights": escape(report["weights"]),
+        **board_row(outcome.images[0].board, config),
         "hardware": f"{config.clusters} clusters, {config.macs_per_cycle} MACs per cycle, {config.bus_bits}-bit memory",
         "cycles": f"not counted (model: {report['expected_cycles']:,})",
         "time": f"{report['milliseconds']:.3f} ms by the model at {config.clock_mhz:g} MHz "

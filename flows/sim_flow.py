@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from boards.board import Board
+from flows.board_config import hardware_on
 from flows.cache import cached, file_hash, source_hash
 from flows.compile import (
     Estimate,
     Program,
     compile_program,
-    config_for,
     estimate,
     image_words,
     load_program,
@@ -80,8 +81,8 @@ class SimOptions:
     export : how to make the artifact, unless ``artifact`` is given
     artifact : file of an artifact made before
     image : picture to classify; None takes the photograph of a cat that scikit-image ships
-    clusters : MAC clusters of the accelerator
-    hardware : further fields of :class:`HardwareConfig`
+    board : take the configuration that the search chooses for it
+    hardware : fields of :class:`HardwareConfig` that are given
     layers : first and last block, when only a part of the network runs
     memory : behaviour of the simulated memory
     trace : write a waveform
@@ -91,7 +92,7 @@ class SimOptions:
     export: ExportOptions = field(default_factory=ExportOptions)
     artifact: Path | None = None
     image: Path | None = None
-    clusters: int = 4
+    board: Board | None = None
     hardware: Mapping[str, Any] = field(default_factory=dict)
     layers: tuple[int, int] | None = None
     memory: MemoryOptions = field(default_factory=MemoryOptions)
@@ -108,6 +109,7 @@ class Outcome:
     comparison : None when hardware and golden model differ
     mismatch : the first difference in words, empty when there is none
     estimate : cycle model for this image's tokens and this memory
+    board : the board that the configuration was chosen for, if any
     seconds : wall clock by stage
     """
 
@@ -120,6 +122,7 @@ class Outcome:
     mismatch: str
     estimate: Estimate
     seconds: dict[str, float]
+    board: Board | None = None
 
 
 class Stages:
@@ -174,16 +177,25 @@ def simulate_network(options: SimOptions, report: Report | None = None) -> Outco
     stages.begin("compare")
     comparison, mismatch = verdict_of(golden, result, program)
     stages.begin("")
-    return Outcome(artifact, config, program, golden, result, comparison, mismatch, model, stages.seconds)
+    return Outcome(artifact, config, program, golden, result, comparison, mismatch, model, stages.seconds,
+                   options.board)
 
 
 def obtain_hardware(artifact: SparseVit, options: SimOptions, stages: Stages) -> tuple[HardwareConfig, Program, Build]:
-    """Stages ``compile`` and ``build``: configuration, program and simulator."""
-    stages.begin("compile")
-    config = config_for(artifact, clusters=options.clusters, **options.hardware)
-    program = obtain_program(artifact, config)
+    """Stages ``search`` (for a board), ``compile`` and ``build``: configuration, program and simulator."""
+    config, program = obtain_configured(artifact, options, stages)
     stages.begin("build")
     return config, program, build_accelerator(config, trace=options.trace)
+
+
+def obtain_configured(artifact: SparseVit, options: SimOptions, stages: Stages) -> tuple[HardwareConfig, Program]:
+    """Stages ``search`` (for a board) and ``compile``: configuration and program."""
+    if options.board is not None:
+        stages.begin("search")
+    config = hardware_on(artifact, options.board, options.hardware,
+                         lambda stage, share: stages.share(share if stage == "compile" else 0.0))
+    stages.begin("compile")
+    return config, obtain_program(artifact, config)
 
 
 def estimate_for(program: Program, golden: Result, memory: MemoryOptions) -> Estimate:

@@ -8,9 +8,10 @@ import numpy as np
 from rich.console import Group
 from rich.table import Table
 
+from boards.board import Board
 from flows import breakdown
 from flows.contracts.artifact import SparseVit
-from flows.contracts.hardware import BLOCK, ceil_div
+from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
 from flows.sim_flow import Outcome
 from sim.compare import step_cycles
 from sim.golden.network import Result
@@ -29,6 +30,7 @@ def report_of(outcome: Outcome) -> dict[str, Any]:
     stalls = run.stalls
     return {
         "model": outcome.artifact.model,
+        "board": outcome.board.name if outcome.board else None,
         "weights": outcome.artifact.weights,
         "bit_exact": outcome.comparison is not None,
         "mismatch": outcome.mismatch,
@@ -37,6 +39,7 @@ def report_of(outcome: Outcome) -> dict[str, Any]:
         "constant_checkpoints": list(outcome.comparison.constant) if outcome.comparison else [],
         "cycles": run.cycles,
         "milliseconds": milliseconds(outcome),
+        "images_per_second": 1000 / milliseconds(outcome),
         "expected_cycles": outcome.estimate.total,
         "lower_bound_cycles": bound,
         "cycles_over_lower_bound": run.cycles / bound,
@@ -127,6 +130,14 @@ def tables(outcome: Outcome, report: dict[str, Any]) -> Group:
                  breakdown.breakdown_table(report["breakdown"]["cycles"]))
 
 
+def board_row(board: Board | None, config: HardwareConfig) -> dict[str, str]:
+    """The row that names the board and the configuration chosen for it; empty without a board."""
+    if board is None:
+        return {}
+    return {"board": f"{board.name} ({board.part}): {config.groups} groups, {config.multiplier}, memory of "
+                     f"{board.memory.usable_gbs:g} GB/s"}
+
+
 def classes_table(outcome: Outcome, report: dict[str, Any], where: str = "in hardware") -> Table:
     """The best classes and their logits."""
     table = Table(title=f"{outcome.artifact.model}: best classes {where}", title_justify="left")
@@ -149,9 +160,11 @@ def _figures(outcome: Outcome, report: dict[str, Any]) -> Table:
     rows = {
         "bit exact": verdict,
         "weights": report["weights"],
+        **board_row(outcome.board, config),
         "hardware": f"{config.clusters} clusters, {config.macs_per_cycle} MACs per cycle, {config.bus_bits}-bit memory",
         "cycles": f"{report['cycles']:,} (model: {report['expected_cycles']:,})",
-        "time": f"{report['milliseconds']:.3f} ms at {config.clock_mhz:g} MHz (target clock, not placed and routed)",
+        "time": f"{report['milliseconds']:.3f} ms, {report['images_per_second']:,.1f} images/s one by one at "
+                f"{config.clock_mhz:g} MHz (target clock, not placed and routed)",
         "useful MACs / peak": f"{100 * report['utilization']:.1f} %  ({report['useful_macs']:,} MACs)",
         "cycles / lower bound": f"{report['cycles_over_lower_bound']:.3f}  (bound {report['lower_bound_cycles']:,})",
         "tokens alive": " ".join(map(str, report["tokens"])),

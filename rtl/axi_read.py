@@ -16,6 +16,7 @@ from amaranth.lib.wiring import In, Out
 from flows.contracts.hardware import AHEAD_BYTES, BURST_BYTES, HardwareConfig
 from rtl.axi import BURST_INCR, PAGE_BITS, AXI4Read, Resp, burst_size
 from rtl.flow import Flow
+from rtl.ultra import memory_attributes
 
 
 def burst_words(word_bits: int) -> int:
@@ -64,6 +65,19 @@ class ReadRequest(wiring.Signature):
                           "stride": Out(32)})
 
 
+class _Fifo(SyncFIFOBuffered):
+    """A FIFO whose memory has attributes."""
+
+    def __init__(self, width: int, depth: int, attributes: dict[str, str]) -> None:
+        self._attributes = attributes
+        super().__init__(width=width, depth=depth)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = super().elaborate(platform)
+        m.submodules.storage.attrs.update(self._attributes)
+        return m
+
+
 class ReadClient(wiring.Component):
     """One or more sequences of words: cuts them into bursts, keeps the room for them, and turns beats into words.
 
@@ -75,6 +89,8 @@ class ReadClient(wiring.Component):
         Width of a word: 256 or 512.
     fifo_words : int
         Words the FIFO holds, at least a burst (:func:`burst_words`).
+    ultra_words : int
+        See :func:`rtl.ultra.memory_attributes`.
 
     Members
     -------
@@ -106,8 +122,9 @@ class ReadClient(wiring.Component):
         With one more burst the FIFO would hold, or be promised, more than ``AHEAD_BYTES``.
     """
 
-    def __init__(self, bus_bits: int, word_bits: int, fifo_words: int) -> None:
+    def __init__(self, bus_bits: int, word_bits: int, fifo_words: int, ultra_words: int = 0) -> None:
         self._bus_bits = bus_bits
+        self._ultra_words = ultra_words
         self._word_bits = word_bits
         self._words_per_entry = max(bus_bits // word_bits, 1)
         self._beats_per_entry = max(word_bits // bus_bits, 1)
@@ -217,7 +234,8 @@ class ReadClient(wiring.Component):
         return pop
 
     def _fifo(self, m: Module, width: int) -> Any:
-        m.submodules.fifo = fifo = ResetInserter(self.clear)(SyncFIFOBuffered(width=width, depth=self._depth))
+        m.submodules.fifo = fifo = ResetInserter(self.clear)(_Fifo(
+            width, self._depth, memory_attributes(self._depth, self._ultra_words)))
         return fifo
 
     def _connect_output(self, m: Module, fifo: Any, pop: Signal) -> None:
@@ -324,6 +342,7 @@ class AxiRead(wiring.Component):
         self._bus_bits = config.bus_bits
         self._word_bits = config.stream_bits
         self._depths = (config.fifo_words, image_words)
+        self._ultra_words = config.uram_words
         super().__init__({
             "program_request": In(ReadRequest()),
             "image_request": In(ReadRequest()),
@@ -344,8 +363,10 @@ class AxiRead(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.program_client = program = ReadClient(self._bus_bits, self._word_bits, self._depths[0])
-        m.submodules.image_client = image = ReadClient(self._bus_bits, self._word_bits, self._depths[1])
+        m.submodules.program_client = program = ReadClient(
+            self._bus_bits, self._word_bits, self._depths[0], self._ultra_words)
+        m.submodules.image_client = image = ReadClient(
+            self._bus_bits, self._word_bits, self._depths[1], self._ultra_words)
         wiring.connect(m, wiring.flipped(self.program_request), program.request)
         wiring.connect(m, wiring.flipped(self.image_request), image.request)
         wiring.connect(m, wiring.flipped(self.program), program.o)
@@ -375,7 +396,8 @@ class AxiRead(wiring.Component):
         bus = self.bus
         open_ = ~bus.arvalid & ~self.stop & ~self.clear
         due = Signal()  # the program's HELLO, which leads to the request of an image, is on its way
-        needed = due | ((image.unfinished | image.outstanding) & ~image.patient)
+        needed = Signal()  # an image; only a matter of who goes first, so it may be a cycle old
+        m.d.sync += needed.eq(due | ((image.unfinished | image.outstanding) & ~image.patient))
         program_wants = program.want & ~(program.ahead & needed)
         with m.If(self.program_request.start):
             m.d.sync += due.eq(1)

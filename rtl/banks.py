@@ -5,6 +5,8 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from flows.contracts.hardware import BLOCK
+from rtl.choose import choose
+from rtl.ultra import memory_attributes
 
 __all__ = ["Banks", "ColumnWrite"]
 
@@ -48,6 +50,8 @@ class Banks(wiring.Component):
     max_tokens : int
     clusters : int
         Readers.
+    ultra_words : int
+        See :func:`rtl.ultra.memory_attributes`.
 
     Members
     -------
@@ -77,11 +81,12 @@ class Banks(wiring.Component):
     SELECT = 2
     """Cycles from a stable ``select_column`` until ``select`` may use it."""
 
-    def __init__(self, columns: int, banks: int, max_tokens: int, clusters: int, wide: int = 2) -> None:
+    def __init__(self, columns: int, banks: int, max_tokens: int, clusters: int, wide: int = 2,
+                 ultra_words: int = 0) -> None:
         if columns % banks:
             raise ValueError(f"columns must be a multiple of banks, not {columns} of {banks}")
         self.columns, self.banks, self.max_tokens, self.clusters = columns, banks, max_tokens, clusters
-        self.wide = wide
+        self.wide, self.ultra_words = wide, ultra_words
         super().__init__({
             "select_valid": In(clusters),
             "select_column": In(data.ArrayLayout(range(columns), clusters)),
@@ -101,7 +106,8 @@ class Banks(wiring.Component):
 
     def _bank(self, m: Module, bank: int, bank_bits: int) -> Value:
         depth = self.columns // self.banks * self.max_tokens
-        m.submodules[f"bank{bank}"] = mem = memory.Memory(shape=WORD, depth=depth, init=[])
+        m.submodules[f"bank{bank}"] = mem = memory.Memory(
+            shape=WORD, depth=depth, init=[], attrs=memory_attributes(depth, self.ultra_words))
         read, write = mem.read_port(), mem.write_port()
 
         # First word of the column that the next slot reads from this bank: an and-or over the readers, then a
@@ -152,9 +158,6 @@ class Banks(wiring.Component):
                 delayed = Signal(bank_bits, name=f"choice{reader}_{stage}", reset_less=True)
                 m.d.sync += delayed.eq(choice)
                 choice = delayed
-            chosen: Value | int = 0
-            for bank, output in enumerate(outputs):
-                chosen = chosen | Mux(choice == bank, output, 0)
             result = Signal(WORD, name=f"data{reader}", reset_less=True)
-            m.d.sync += result.eq(chosen)
+            m.d.sync += result.eq(choose(outputs, choice))
             m.d.comb += self.data[reader].eq(result)

@@ -35,6 +35,10 @@ _STORED_BITS = {
 }
 """Registers that just hold what is written, and their bits."""
 
+PAGE_BITS = 4
+PAGE = 1 << PAGE_BITS
+"""Registers among which one cycle chooses."""
+
 _COUNTERS = ("images_done", "slots", "stall_memory", "stall_load", "stall_barrier", "stall_column", "stall_select")
 
 
@@ -96,12 +100,12 @@ class Control(wiring.Component):
 
     Latency
     -------
-    Read: data 3 cycles after ``arvalid``. Write: effective 2 cycles after both ``awvalid`` and ``wvalid``. The cycle
+    Read: data 4 cycles after ``arvalid``. Write: effective 2 cycles after both ``awvalid`` and ``wvalid``. The cycle
     counter includes the cycle of ``start`` and that of ``done``.
 
     Throughput
     ----------
-    One read every four cycles, one write every two.
+    One read every five cycles, one write every two.
     """
 
     def __init__(self, config: HardwareConfig) -> None:
@@ -158,20 +162,24 @@ class Control(wiring.Component):
         return self._write & (self.bus.awaddr[2:] == offset(name) >> 2)
 
     def _read_port(self, m: Module) -> None:
-        """Takes an address; one cycle later (``_fetch``) the value is sampled and what reading clears is cleared."""
+        """Takes an address; one cycle later (``_fetch``) the value is sampled and what reading clears is cleared.
+
+        What is sampled are the registers of that place in every page; a cycle later (``_collect``) the page is chosen.
+        """
         bus = self.bus
-        self._fetch = Signal()
+        self._fetch, self._collect = Signal(), Signal()
         self._read_index = Signal(ADDRESS_BITS - 2)
         m.d.comb += bus.rresp.eq(Resp.OKAY)
         m.d.sync += [
-            bus.arready.eq(bus.arvalid & ~bus.arready & ~self._fetch & ~bus.rvalid),
+            bus.arready.eq(bus.arvalid & ~bus.arready & ~self._fetch & ~self._collect & ~bus.rvalid),
             self._fetch.eq(bus.arvalid & bus.arready),
+            self._collect.eq(self._fetch),
         ]
         with m.If(bus.arready):
             m.d.sync += self._read_index.eq(bus.araddr[2:])
         with m.If(bus.rready):
             m.d.sync += bus.rvalid.eq(0)
-        with m.If(self._fetch):
+        with m.If(self._collect):
             m.d.sync += bus.rvalid.eq(1)
 
     def _being_read(self, name: str) -> Any:
@@ -234,17 +242,20 @@ class Control(wiring.Component):
         """Memory of TOKENS_KEPT: the entry that is being read, 0 unless written since ``start``."""
         m.submodules.kept = entries = memory.Memory(shape=9, depth=TOKENS_KEPT_ENTRIES, init=[])
         write, read = entries.write_port(), entries.read_port()
-        filled, was_filled, value = Signal(TOKENS_KEPT_ENTRIES), Signal(), Signal(9)
+        filled, value = Signal(TOKENS_KEPT_ENTRIES), Signal(9)
+        was_filled, half = Signal(TOKENS_KEPT_ENTRIES // PAGE), Signal()
         m.d.comb += [
             write.en.eq(self.kept.enable), write.addr.eq(self.kept.index), write.data.eq(self.kept.tokens),
             read.en.eq(1), read.addr.eq(self.bus.araddr[2:]),
-            value.eq(Mux(was_filled, read.data, 0)),
+            value.eq(Mux(was_filled.bit_select(half, 1), read.data, 0)),
         ]
         with m.If(self.kept.enable):
             m.d.sync += filled.eq(filled | (1 << self.kept.index))
         with m.If(self.start):
             m.d.sync += filled.eq(0)
-        m.d.sync += was_filled.eq(filled.bit_select(self.bus.araddr[2:7], 1))
+        m.d.sync += [was_filled.eq(Cat(filled[first:first + PAGE].bit_select(self.bus.araddr[2:2 + PAGE_BITS], 1)
+                                       for first in range(0, TOKENS_KEPT_ENTRIES, PAGE))),
+                     half.eq(self.bus.araddr[2 + PAGE_BITS])]
         return value
 
     def _read_values(self, m: Module) -> None:
@@ -256,13 +267,22 @@ class Control(wiring.Component):
             "CYCLES_LO": self._cycles[:32], "CYCLES_HI": self._cycles_held,
             **{name.upper(): getattr(self, name) for name in _COUNTERS},
         }
-        kept, index_bits = self._kept_tokens(m), (TOKENS_KEPT_ENTRIES - 1).bit_length()
-        kept_page = offset("TOKENS_KEPT") >> 2 + index_bits
-        with m.If(self._fetch), m.Switch(self._read_index):
-            for name, value in values.items():
-                with m.Case(offset(name) >> 2):
+        pages: dict[int, Any] = {}
+        for page in sorted({offset(name) >> 2 + PAGE_BITS for name in values}):
+            pages[page] = Signal(32, name=f"page{page}", reset_less=True)
+            with m.Switch(self._read_index[:PAGE_BITS]):
+                for name, value in values.items():
+                    if offset(name) >> 2 + PAGE_BITS == page:
+                        with m.Case((offset(name) >> 2) % PAGE):
+                            m.d.sync += pages[page].eq(value)
+                with m.Default():
+                    m.d.sync += pages[page].eq(0)
+        kept = Signal(9, reset_less=True)
+        m.d.sync += kept.eq(self._kept_tokens(m))
+        pages |= {(offset("TOKENS_KEPT") >> 2 + PAGE_BITS) + part: kept for part in range(TOKENS_KEPT_ENTRIES // PAGE)}
+        with m.If(self._collect), m.Switch(self._read_index[PAGE_BITS:]):
+            for page, value in pages.items():
+                with m.Case(page):
                     m.d.sync += self.bus.rdata.eq(value)
-            with m.Case(f"{kept_page:0{ADDRESS_BITS - 2 - index_bits}b}" + "-" * index_bits):
-                m.d.sync += self.bus.rdata.eq(kept)
             with m.Default():
                 m.d.sync += self.bus.rdata.eq(0)

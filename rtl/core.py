@@ -132,7 +132,7 @@ class Core(wiring.Component):
         self._sequencer = m.submodules.sequencer = Sequencer(config, barriers, NORM_CYCLES,
                                                             barriers[Post.INT8] - config.round_trip)
         self._key_value = m.submodules.key_value = KeyValue(
-            config.kv_cols, config.max_tokens, config.groups, config.stream_bits)
+            config.kv_cols, config.max_tokens, config.groups, config.stream_bits, config.uram_words)
         self._select = m.submodules.token_drop = Select(config)
         self._image = m.submodules.image_loader = ImageLoader(config)
         self._logits = m.submodules.logit_buffer = Logits(config)

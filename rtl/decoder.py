@@ -1,6 +1,6 @@
 """Program decoder: turns the program stream into steps, slots, stationary blocks and table writes."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -182,19 +182,21 @@ class Decoder(wiring.Component):
 
     def _count_words(self, m: Module) -> None:
         """Count the words that HELLO announces; those that END leaves are padding, and are thrown away."""
-        left = Signal(32)
+        # One less than the words that are left: none are when it is negative, which is one bit to look at.
+        left = Signal(signed(33), init=-1)
+        some = ~left[-1]
         self._padding = Signal()
         self._expect_hello = Signal()
         hello = data.View(hello_layout, self._word[:hello_layout.size])
         over = (self._state == State.FINISH) | ((self._state == State.PACKET) & self._expect_hello)
-        m.d.comb += self._padding.eq(over & (left != 0))
+        m.d.comb += self._padding.eq(over & some)
         with m.If(self._padding):
             m.d.comb += self._take.eq(1)
         with m.If(self.clear):
-            m.d.sync += left.eq(0)
+            m.d.sync += left.eq(-1)
         with m.Elif(self.hello.valid):
-            m.d.sync += left.eq(hello.words - 1)
-        with m.Elif(self.program.valid & self._take & (left != 0)):
+            m.d.sync += left.eq(hello.words - 2)
+        with m.Elif(self.program.valid & self._take & some):
             m.d.sync += left.eq(left - 1)
 
     def _hold(self, m: Module) -> None:

@@ -8,6 +8,7 @@ from flows.contracts.hardware import BLOCK, WORD_BITS, HardwareConfig
 from flows.contracts.numerics import ROW_SUM_BITS, SCORE_MASKED
 from flows.contracts.program import COLUMN_PARAMETER_BITS, Dest, Post
 from rtl.banks import ColumnWrite
+from rtl.choose import choose
 from rtl.column_queue import ColumnQueue, info_layout
 from rtl.delay import DelayLine, delayed
 from rtl.flow import Flow, TableWrite, lanes
@@ -189,13 +190,9 @@ class Drain(wiring.Component):
         """Accumulators and row sum of one cluster, registered; 0 unless wanted."""
         acc = Signal(32 * BLOCK, name=f"{name}_acc", reset_less=True)
         row_sum = Signal(ROW_SUM_BITS, name=f"{name}_sum", reset_less=True)
-        chosen: Value | int = 0
-        chosen_sum: Value | int = 0
-        for cluster in range(self.config.clusters):
-            hit = wanted & (index == cluster)
-            chosen = chosen | Mux(hit, self.acc[cluster], 0)
-            chosen_sum = chosen_sum | Mux(hit, self.row_sum[cluster], 0)
-        m.d.sync += [acc.eq(chosen), row_sum.eq(chosen_sum)]
+        clusters = range(self.config.clusters)
+        m.d.sync += [acc.eq(Mux(wanted, choose([self.acc[c] for c in clusters], index), 0)),
+                     row_sum.eq(Mux(wanted, choose([self.row_sum[c] for c in clusters], index), 0))]
         return acc, row_sum
 
     def _divide(self, m: Module, acc: Signal, row_sum: Signal, row: data.View, valid: Value,

@@ -1,8 +1,11 @@
 """Rounding, shifting and saturation in pieces of one pipeline stage each."""
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Cat, Const, Mux, Value, ValueLike
 
-__all__ = ["LOW_BITS", "align_step", "clamp", "join_product", "round_limits", "shift_coarse", "shift_fine"]
+__all__ = ["LOW_BITS", "align_step", "balanced_sum", "clamp", "join_product", "round_limits", "shift_coarse",
+           "shift_fine"]
 
 COARSE = 3
 """Shift amounts are split into a multiple of 8 and the low 3 bits, one pipeline stage each."""
@@ -27,6 +30,14 @@ def align_step(value: Value, step: int) -> tuple[Value, Value]:
     """
     empty = ~value[-step:].any()
     return Mux(empty, value << step, value)[:len(value)], empty
+
+
+def balanced_sum(terms: Sequence[Value]) -> Value:
+    """Sum of the terms as a tree of adders, whose depth is the logarithm of their number."""
+    while len(terms) > 1:
+        pairs = [even + odd for even, odd in zip(terms[::2], terms[1::2], strict=False)]
+        terms = pairs + list(terms[len(pairs) * 2:])
+    return terms[0]
 
 
 def join_product(high: Value, low: Value) -> Value:

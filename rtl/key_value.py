@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from flows.contracts.hardware import BLOCK, ROW_BITS
 from rtl.banks import ColumnWrite
+from rtl.ultra import memory_attributes
 
 __all__ = ["KeyValue"]
 
@@ -23,6 +24,8 @@ class KeyValue(wiring.Component):
         Token groups that write at the same time.
     word_bits : int
         Width of a word read: 128 for every token in it.
+    ultra_words : int
+        See :func:`rtl.ultra.memory_attributes`.
 
     Members
     -------
@@ -48,8 +51,10 @@ class KeyValue(wiring.Component):
 
     LATENCY = 3
 
-    def __init__(self, columns: int, max_tokens: int, groups: int = 1, word_bits: int = 256) -> None:
+    def __init__(self, columns: int, max_tokens: int, groups: int = 1, word_bits: int = 256,
+                 ultra_words: int = 0) -> None:
         self.columns, self.max_tokens, self.groups, self.word_bits = columns, max_tokens, groups, word_bits
+        self.ultra_words = ultra_words
         self.word_rows = word_bits // ROW_BITS
         super().__init__({
             "write": In(ColumnWrite(columns, max_tokens // groups, ROW_BITS * groups)),
@@ -65,7 +70,8 @@ class KeyValue(wiring.Component):
         rows = max(self.word_rows, self.groups)
         words = self.max_tokens // rows
         depth = self.columns * words
-        m.submodules.memory = mem = memory.Memory(shape=ROW_BITS * rows, depth=depth, init=[])
+        m.submodules.memory = mem = memory.Memory(
+            shape=ROW_BITS * rows, depth=depth, init=[], attrs=memory_attributes(depth, self.ultra_words))
         self._read(m, mem.read_port(), rows // self.word_rows, words, depth)
         self._write(m, mem.write_port(granularity=ROW_BITS), rows, words, depth)
         return m

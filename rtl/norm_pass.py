@@ -41,7 +41,7 @@ class NormPass(wiring.Component):
         Read port of the residual memory.
     write : :py:`Out(ColumnWrite(x_cols, max_tokens))`
     available : :py:`Out(8)`
-        Columns of which the first token has been written, since ``start``.
+        Columns of which the first token has been written or is just being written, since ``start``.
     busy : :py:`Out(1)`
         Reads the residual memory.
     storing : :py:`Out(1)`
@@ -132,7 +132,8 @@ class NormPass(wiring.Component):
             self.write.token.eq(row),
             self.write.data.eq(normalize.o.payload),
         ]
-        with m.If(normalize.o.valid & (row == 0)):
+        # A cycle ahead of the write: what is made of the count is registered.
+        with m.If(delayed(m, running & (token == 0), steps - 1, "first", reset_less=False)):
             m.d.sync += self.available.eq(self.available + 1)
         return m
 

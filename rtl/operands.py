@@ -125,7 +125,7 @@ class Operands(wiring.Component):
 
     def _memory(self, m: Module, name: str, columns: int, write: object, wide: int = 2) -> Banks:
         config = self.config
-        banks = Banks(columns, config.banks, config.group_tokens, config.clusters, wide)
+        banks = Banks(columns, config.banks, config.group_tokens, config.clusters, wide, config.uram_words)
         m.submodules[name] = banks
         entries = self.upcoming.clusters
         m.d.comb += [

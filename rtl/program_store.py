@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 from flows.contracts.hardware import HardwareConfig
 from rtl.packets import hello_layout
 from rtl.shared import use_verilog
+from rtl.ultra import memory_attributes
 
 __all__ = ["ProgramStore"]
 
@@ -68,7 +69,7 @@ class ProgramStore(wiring.Component):
     Parameters
     ----------
     config : HardwareConfig
-        ``resident_words`` (above 0) and ``stream_bits`` are used.
+        ``resident_words`` (above 0), ``stream_bits`` and ``uram_words`` are used.
 
     Members
     -------
@@ -93,6 +94,7 @@ class ProgramStore(wiring.Component):
     def __init__(self, config: HardwareConfig) -> None:
         self.depth = config.resident_words
         self.word_bits = config.stream_bits
+        self.ultra_words = config.uram_words
         super().__init__({
             "clear": In(1),
             "i": In(stream.Signature(self.word_bits)),
@@ -165,7 +167,9 @@ class ProgramStore(wiring.Component):
             m.d.sync += address.eq(Mux(address == last, 0, address + 1))
         with m.If(self.clear):
             m.d.sync += [address.eq(0), under_way.eq(0), room.eq(READ_AHEAD)]
-        use_verilog(MEMORY_NAME, MEMORY)
+        style = memory_attributes(self.depth, self.ultra_words)
+        attributes = "".join(f'(* {name} = "{value}" *) ' for name, value in style.items())
+        use_verilog(MEMORY_NAME, MEMORY.replace("reg [WIDTH-1:0] words", f"{attributes}reg [WIDTH-1:0] words"))
         m.submodules.memory = Instance(
             MEMORY_NAME, p_WIDTH=self.word_bits, p_ADDRESS=len(address), i_clk=ClockSignal(),
             i_write_enable=self._write_enable, i_write_address=self._write_address, i_write_data=self._write_data,

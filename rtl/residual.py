@@ -12,6 +12,7 @@ from rtl.delay import delayed
 from rtl.flow import Flow, lanes
 from rtl.layer_norm import Rsqrt
 from rtl.token_drop import Fuse
+from rtl.ultra import memory_attributes
 
 __all__ = ["Residual", "residual_layout", "statistic_layout"]
 
@@ -103,7 +104,8 @@ class Residual(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory = mem = memory.Memory(shape=WORD_BITS, depth=self.depth, init=[])
+        m.submodules.memory = mem = memory.Memory(
+            shape=WORD_BITS, depth=self.depth, init=[], attrs=memory_attributes(self.depth, self.config.uram_words))
         self._add(m, mem)
         self._fuse(m)
         self._write(m, mem)

@@ -213,11 +213,14 @@ class Sequencer(wiring.Component):
         slot, step = self.slot.payload, self.current
         counted = step.norm | step.image
         columns_ok = Signal()
+        # A cycle old. The pending slot is the same then, as it is held before it is valid; a norm pass may just begin.
+        enough = Signal()
+        m.d.sync += enough.eq((self.columns >= slot.need_columns) & ~(self.started & step.norm))
         select_ok = Signal()
         drain_ok = Signal()
         free = Signal()
         m.d.comb += [
-            columns_ok.eq(~counted | (self.columns >= slot.need_columns)),
+            columns_ok.eq(~counted | enough),
             select_ok.eq(~(slot.drain & (step.drop != Drop.NONE) & self.select_busy)),
             drain_ok.eq(~(slot.drain & self._drain_busy)),
             free.eq(~self.step.valid & ~self.started & (~running | last_cycle)),
@@ -238,14 +241,16 @@ class Sequencer(wiring.Component):
         group_bits = groups.bit_length() - 1
         cycle = Signal(range(512))
         rows = Signal(range(512))
-        length = Signal(range(512))
+        before_last = Signal(range(512))  # cycle
+        ending = Signal()  # this is the last one
         m.d.sync += [
             rows.eq(((self.tokens + groups - 1) >> group_bits)
                     + Mux(self.current.drop != Drop.NONE, 1 + self.config.fuse_stages, 0)),
-            length.eq(Mux(rows < MIN_SLOT, MIN_SLOT, rows)),
+            before_last.eq(Mux(rows < MIN_SLOT, MIN_SLOT, rows) - 2),
+            ending.eq((cycle == before_last) & ~self.take),
             cycle.eq(Mux(self.take, 0, cycle + 1)),
         ]
-        m.d.comb += last_cycle.eq(running & (cycle == length - 1))
+        m.d.comb += last_cycle.eq(running & ending)
         self._cycle, self._rows = cycle, rows
 
     def _issue(self, m: Module, running: Signal) -> None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from amaranth.back import verilog
+from amaranth.back import rtlil, verilog
 from amaranth.hdl import ClockSignal, Elaboratable, Instance, Module, ResetSignal, Value, ValueLike
 from amaranth.lib import wiring
+
+from rtl.ultra import without_contents
 
 PortSpec = tuple[Value, Any]
 _registry: dict[str, wiring.Component] = {}
@@ -74,17 +76,32 @@ def to_verilog(component: Elaboratable, name: str, ports: dict[str, PortSpec] | 
     ports : flat port names as :func:`amaranth.back.verilog.convert` takes them; by default those Amaranth derives
         from the signature
     """
+    texts = _convert_all(component, name, ports, verilog.convert, strip_internal_attrs=True)
+    return "\n".join([*map(without_contents, texts), *(_texts[each] for each in sorted(_texts))])
+
+
+def to_rtlil(component: Elaboratable, name: str, ports: dict[str, PortSpec] | None = None) -> tuple[str, str]:
+    """The same design for synthesis: RTLIL of what is written in Amaranth, and Verilog of the rest.
+
+    A memory stays one object in RTLIL, where Verilog spells out the initial value of every word.
+
+    Parameters
+    ----------
+    component, name, ports : as in :func:`to_verilog`
+    """
+    texts = _convert_all(component, name, ports, rtlil.convert)
+    return "\n".join(texts), "\n".join(_texts[each] for each in sorted(_texts))
+
+
+def _convert_all(component: Elaboratable, name: str, ports: dict[str, PortSpec] | None,
+                 convert: Callable[..., str], **options: Any) -> list[str]:
+    """Texts of the component and of the shared modules it uses."""
     _registry.clear()
     _texts.clear()
-    texts = [_convert(component, name, ports)]
+    texts = [convert(component, name=name, emit_src=False, **options, **({} if ports is None else {"ports": ports}))]
     done: set[str] = set()
     while pending := sorted(set(_registry) - done):
         for shared in pending:
-            texts.append(_convert(_registry[shared], shared, None))
+            texts.append(convert(_registry[shared], name=shared, emit_src=False, **options))
             done.add(shared)
-    return "\n".join([*texts, *(_texts[name] for name in sorted(_texts))])
-
-
-def _convert(component: Elaboratable, name: str, ports: dict[str, PortSpec] | None) -> str:
-    options = {} if ports is None else {"ports": ports}
-    return verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True, **options)
+    return texts

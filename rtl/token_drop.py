@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
 from flows.contracts.numerics import DROP_SCORE_BITS, DROP_WEIGHT_BITS, FUSE_SHIFT
 from flows.contracts.program import Drop
-from rtl.fixed_point import shift_coarse, shift_fine
+from rtl.fixed_point import balanced_sum, shift_coarse, shift_fine
 from rtl.flow import Flow, lanes
 from rtl.pipeline import Pipeline
 from rtl.softmax import EXP_BITS, EXP_MIN, MANT_BITS
@@ -260,7 +260,7 @@ class Select(wiring.Component):
         p = Pipeline(m, issue)
         p.stage()
         v = p.stage(reach=[scores[k] >= (s.pivot | s.bit) for k in range(BLOCK)])
-        v = p.stage(reach=sum(v.reach))
+        v = p.stage(reach=balanced_sum(v.reach))
         with m.If(p.valid):
             m.d.sync += s.count.eq(s.count + v.reach)
         assert p.latency + 1 == self.COUNT_LATENCY

@@ -5,10 +5,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from flows.contracts.hardware import HardwareConfig
-from rtl.shared import PortSpec, to_verilog
+from rtl.shared import PortSpec, to_rtlil, to_verilog
 from rtl.top import Top
 
-__all__ = ["TOP_MODULE", "accelerator_verilog"]
+__all__ = ["TOP_MODULE", "accelerator_rtlil", "accelerator_verilog"]
 
 TOP_MODULE = "vit_accel"
 
@@ -51,3 +51,12 @@ def accelerator_verilog(config: HardwareConfig) -> str:
     header = (f"// sievit accelerator, configuration {config.config_hash():08x}: {config.clusters} clusters, "
               f"{config.macs_per_cycle} MACs per cycle\n")
     return header + to_verilog(wrapper, TOP_MODULE, _flat_ports(wrapper))
+
+
+def accelerator_rtlil(config: HardwareConfig) -> tuple[str, str]:
+    """The accelerator for open synthesis, top module ``vit_accel``: RTLIL, and Verilog of hand-written modules.
+
+    The same circuit as :func:`accelerator_verilog`; clock and reset of the top are ``clk`` and ``rst``.
+    """
+    wrapper = _Wrapper(config)
+    return to_rtlil(wrapper, TOP_MODULE, _flat_ports(wrapper))

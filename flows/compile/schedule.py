@@ -112,7 +112,7 @@ class Schedule:
         return self.slots + self.waits + self.drain_waits
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=4096)
 def schedule(problem: Problem) -> Schedule:
     """Schedule a step. Deterministic: equal problems give equal schedules."""
     bound = problem.lower_bound()

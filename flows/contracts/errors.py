@@ -27,3 +27,7 @@ class SimulationError(SievitError):
 
 class MismatchError(SievitError):
     """Hardware and golden model differ; the message names the first wrong integer."""
+
+
+class SynthesisError(SievitError):
+    """Open synthesis is not installed, or could not map the design."""

@@ -92,6 +92,9 @@ class HardwareConfig:
     resident_words: int = 0
     """Depth of the on-chip program store in stream words: 0 (none) or a power of two. A program that fits is read from
     memory once per run, however many images the run has."""
+    uram_words: int = 0
+    """Smallest depth of memories that become UltraRAM, for devices that have it: 0 (none) or at least 512. The memories
+    meant are those whose depth follows from these sizes, FIFOs and the program store included."""
     clock_mhz: float = 200.0
     """Target clock, for times in reports. Not part of the circuit."""
 
@@ -125,6 +128,7 @@ class HardwareConfig:
         need(self.image_fifo_words in powers_of_two(128, 8192), "image_fifo_words", "a power of two, 128 to 8192")
         need(self.resident_words in (0, *powers_of_two(1024, 262144)), "resident_words",
              "0 or a power of two, 1024 to 262144")
+        need(self.uram_words == 0 or self.uram_words >= 512, "uram_words", "0 or at least 512")
         need(self.clock_mhz > 0, "clock_mhz", "above 0")
 
     @property

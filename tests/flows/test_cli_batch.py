@@ -99,7 +99,7 @@ def test_repeat_alone(artifact_file: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_progress(artifact_file: Path) -> None:
     """Every stage begins at nothing, never goes back and ends complete, in order."""
     seen: list[tuple[str, float]] = []
-    options = SimOptions(artifact=artifact_file, clusters=2)
+    options = SimOptions(artifact=artifact_file, hardware={"clusters": 2})
     outcome = batch_flow.simulate_batch(options, [Path("noise.png"), Path("ramp.png")],
                                         lambda stage, share: seen.append((stage, share)))
     assert outcome.mismatch == ""

@@ -103,8 +103,8 @@ class Bench:
         assert len(np.unique(y)) > 20
         check_cycles(valid_outputs(seen, "write__enable", *WRITES), expected)
         for cycle, (available, busy) in enumerate(zip(seen["available"], seen["busy"], strict=True)):
-            # A column counts from the cycle after its first token's write.
-            known = before if cycle <= begin else min(columns, max(0, -(-(cycle - first) // tokens)))
+            # A column counts from the cycle of its first token's write.
+            known = before if cycle <= begin else min(columns, max(0, -(-(cycle + 1 - first) // tokens)))
             assert available == known, f"cycle {cycle}: {available} columns, expected {known}"
             assert busy == (begin < cycle <= begin + columns * tokens), f"cycle {cycle}: busy {busy}"
 

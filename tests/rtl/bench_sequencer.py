@@ -73,7 +73,7 @@ class Driver:
         self._running: Step | None = None
         self._new_tokens = 0
 
-    def _drive(self, step: Step | None, slot: Slot | None) -> Cycle:
+    def _drive(self, step: Step | None, slot: Slot | None, held: Slot | None) -> Cycle:
         at, dut = len(self.trace), self.dut
         columns = 0
         if self._running is not None:
@@ -84,14 +84,14 @@ class Driver:
         dut.step__valid.value, dut.slot__valid.value = int(step is not None), int(slot is not None)
         if step is not None:
             dut.step__payload.value = encode(step_layout, step.fields)
-        if slot is not None:
-            dut.slot__payload.value = encode(slot_layout(CONFIG), slot.fields)
+        if (shown := slot or held) is not None:
+            dut.slot__payload.value = encode(slot_layout(CONFIG), shown.fields)
         dut.columns.value, dut.select_busy.value, dut.new_tokens.value = now.columns, busy, now.new_tokens
         return now
 
-    async def cycle(self, step: Step | None, slot: Slot | None) -> Cycle:
-        """One cycle with these two offered."""
-        now = self._drive(step, slot)
+    async def cycle(self, step: Step | None, slot: Slot | None, held: Slot | None = None) -> Cycle:
+        """One cycle with these two offered; ``held`` is a slot that is not valid yet."""
+        now = self._drive(step, slot, held)
         await self.edge
         now.out = {name: int(getattr(self.dut, name).value) for name in FLAGS}
         if now.out["valid"]:
@@ -113,8 +113,9 @@ class Driver:
                 await self.cycle(None, None)
             pending = step
             for slot in step.slots:
-                for _ in range(slot.delay):
-                    if (await self.cycle(pending, None)).out["go"]:
+                # The decoder holds a slot for a cycle at least before it is valid.
+                for _ in range(max(slot.delay, 1)):
+                    if (await self.cycle(pending, None, slot)).out["go"]:
                         pending = None
                 taken = False
                 for _ in range(4000):
@@ -147,6 +148,7 @@ class Rules:
         self.offered = 0  # cycles the pending step has been offered
         self.takes: list[int] = []
         self.goes: list[int] = []
+        self.columns = 0  # in the cycle before
         self.drains_from: list[int] = []  # first cycle of each step in which a slot that drains may be taken
 
     @property
@@ -170,6 +172,7 @@ class Rules:
             self._go(at, now)
         if now.out["take"]:
             self._take(at, now)
+        self.columns = now.columns
 
     @staticmethod
     def _same(at: int, name: str, got: int, wanted: int) -> None:
@@ -208,8 +211,10 @@ class Rules:
         free = now.step is None and at != self.go + 1 and (not running or at == self.end) and now.slot is not None
         columns = select = drains = False
         if now.slot is not None:
+            # The columns of the cycle before count, unless the norm pass that makes them began in it.
             counted = self.current.get("norm", 0) or self.current.get("image", 0)
-            columns = not counted or now.columns >= now.slot.fields.get("need_columns", 0)
+            begins = self.current.get("norm", 0) and at == self.go + 2
+            columns = not counted or (not begins and self.columns >= now.slot.fields.get("need_columns", 0))
             drains = not (now.slot.fields.get("drain", 0) and (at == self.go + 1 or at <= self.drained))
             select = not (now.slot.fields.get("drain", 0) and self.dropping and now.select_busy)
         self._same(at, "take", now.out["take"], free and columns and select and drains)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,11 +17,11 @@ from flows.contracts.errors import SimulationError
 from flows.contracts.hardware import BLOCK
 from rtl import cluster, packed
 from rtl.packed import MAX_PRODUCT, MAX_WEIGHT, PACKINGS, PackedDotProduct, Packing
-from rtl.shared import shared_instance, to_verilog
+from rtl.shared import shared_instance
 from sim.runner import simulate
 from tests.yosys import synthesize
 
-FAMILY = {"DSP48E2": "xcup", "DSP48E1": "xc7"}
+FAMILY = {"DSP48E2": "ultrascale+", "DSP48E1": "7series"}
 BENCH = "tests.rtl.bench_packed"
 ROW_BITS = 8 * BLOCK
 
@@ -108,10 +107,10 @@ def test_unknown_dsp() -> None:
 
 
 @pytest.mark.parametrize("dsp", sorted(PACKINGS))
-def test_array_takes_half_the_slices(dsp: str, tmp_path: Path) -> None:
+def test_array_takes_half_the_slices(dsp: str) -> None:
     """256 MACs in 128 slices, on either family; without packing it is one each."""
-    design = synthesize(to_verilog(Array(dsp), "top"), FAMILY[dsp], tmp_path)
-    slices = {cell: count for cell, count in design["num_cells_by_type"].items() if cell.startswith("DSP48")}
+    cells = synthesize(Array(dsp), FAMILY[dsp])
+    slices = {cell: count for cell, count in cells.items() if cell.startswith("DSP48")}
     assert slices == {dsp: BLOCK * BLOCK // 2}
     assert packed.array_slices(dsp.lower()) == slices[dsp]
 
@@ -121,13 +120,12 @@ def test_slices_of_an_array() -> None:
     assert [packed.array_slices(name) for name in ("plain", "dsp48e2", "dsp48e1")] == [256, 128, 128]
 
 
-def test_pairs_live_inside_the_slices(tmp_path: Path) -> None:
+def test_pairs_live_inside_the_slices() -> None:
     """7-series: pre-adders, registers and adders of the pairs take no fabric; what is left are group sums.
 
     Two groups of two 20-bit sums and two results of 20 bits are 120 flip-flops a unit. (On UltraScale+ open synthesis
     maps the multiplication only.)
     """
-    design = synthesize(to_verilog(PackedDotProduct("DSP48E1"), "top"), "xc7", tmp_path)
-    cells = design["num_cells_by_type"]
+    cells = synthesize(PackedDotProduct("DSP48E1"), "7series")
     assert cells["DSP48E1"] == BLOCK
     assert sum(count for cell, count in cells.items() if cell.startswith("FD")) <= 120

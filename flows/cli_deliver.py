@@ -1,0 +1,199 @@
+"""The commands ``verilog``, ``bitstream``, ``check-tcl`` and ``vivado-report``: from a network to a bitstream."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, print_json, progress_bars, screen
+from flows.cli_options import (
+    ArtifactFile,
+    Balanced,
+    Calibrate,
+    Calibration,
+    CalibrationImages,
+    DropLayers,
+    DropMode,
+    GivenClusters,
+    GivenGroups,
+    Hardware,
+    KeepBlocks,
+    KeepNeurons,
+    KeepTokens,
+    Model,
+    Seed,
+    Threshold,
+    WeightBits,
+    Weights,
+    at_least,
+    export_options,
+    given_hardware,
+)
+from flows.contracts.errors import ConfigError
+
+Deliverable = Annotated[Path, typer.Argument(help="Folder made by 'sievit verilog --board'.")]
+
+
+@app.command()
+def verilog(
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("out"),
+    board: Annotated[str | None, typer.Option(help="Board, a name of 'sievit boards' or a .yaml file: writes "
+                                                   "everything that builds a bitstream, with program and driver. "
+                                                   "Without: only vit_accel.v and hardware.json.")] = None,
+    model: Model = "deit_t",
+    weights: Weights = None,
+    keep_blocks: KeepBlocks = None,
+    keep_tokens: KeepTokens = None,
+    keep_neurons: KeepNeurons = 1.0,
+    drop_layers: DropLayers = None,
+    drop_mode: DropMode = None,
+    threshold: Threshold = None,
+    balanced: Balanced = False,
+    calibration: Calibration = None,
+    calibration_images: CalibrationImages = None,
+    calibrate: Calibrate = None,
+    weight_bits: WeightBits = None,
+    seed: Seed = 0,
+    artifact: ArtifactFile = None,
+    clusters: GivenClusters = None,
+    groups: GivenGroups = None,
+    hardware: Hardware = None,
+    image: Annotated[Path | None, typer.Option(help="Picture of the run whose result goes into the folder. Default: a "
+                                                    "photograph of a cat.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a folder of sievit's even if files in it were "
+                                                        "changed or added.")] = False,
+) -> None:
+    """Generate the accelerator as Verilog, and for a board everything around it."""
+    with errors():
+        from flows.sim_flow import ExportOptions, SimOptions
+
+        given = given_hardware(clusters, groups, hardware)
+        options = export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
+                                 threshold, balanced, calibration, calibration_images, calibrate, weight_bits, seed)
+        if board is None:
+            if options != ExportOptions() or image is not None:
+                raise ConfigError("options of the model and --image need --board; without it give --artifact, or "
+                                  "nothing for DeiT-Tiny")
+            _plain_verilog(out, artifact, given)
+            return
+        with progress_bars() as show:
+            source = SimOptions(export=options, artifact=artifact, image=image)
+            params = _deliver(out, board, source, given, force, show)
+        screen.print(f"{escape(str(out))}: {escape(params['network']['model'])} on "
+                     f"{escape(params['board']['title'])}, configuration {params['config_hash_hex']}, "
+                     f"{params['interfaces']['clock_mhz']:g} MHz; see README.md in it", soft_wrap=True)
+
+
+def _plain_verilog(out: Path, artifact: Path | None, given: dict[str, Any]) -> None:
+    """vit_accel.v and hardware.json, sized for an artifact or for DeiT-Tiny."""
+    from flows.compile import config_for
+    from flows.contracts.artifact import load_artifact
+    from flows.contracts.files import replacing
+    from flows.contracts.hardware import HardwareConfig
+    from flows.sim_flow import write_json
+    from sim.accelerator import verilog_of
+
+    if artifact is not None:
+        config = config_for(load_artifact(artifact), **given)
+    else:
+        config = HardwareConfig.from_dict({"banks": 16 if given.get("clusters", 4) > 8 else 8, **given})
+    text = verilog_of(config)
+    with replacing(out / "vit_accel.v") as part:
+        part.write_text(text)
+    write_json(out / "hardware.json", {**config.to_dict(), "config_hash": f"{config.config_hash():08x}"})
+    screen.print(f"{escape(str(out / 'vit_accel.v'))}: {config.macs_per_cycle} MACs per cycle, "
+                 f"configuration {config.config_hash():08x}", soft_wrap=True)
+
+
+def _deliver(out: Path, board_name: str, options: Any, given: dict[str, Any], force: bool, show: Any) -> dict[str, Any]:
+    from boards.catalog import load_board
+    from flows.board_config import config_on
+    from flows.contracts.preprocess import load_image
+    from flows.deliver.folder import check_replaceable, write_folder
+    from flows.sim_flow import obtain_artifact
+
+    board = load_board(board_name)
+    check_replaceable(out, force=force)
+    if options.image is not None:
+        load_image(options.image)  # refused before anything is computed
+    network = obtain_artifact(options, lambda share: show("export", share))
+    config = config_on(network, board, fixed=given, report=show)
+    return write_folder(network, config, board, out, picture=options.image, force=force, progress=show)
+
+
+@app.command()
+def bitstream(
+    folder: Deliverable = Path("out"),
+    jobs: Annotated[int, typer.Option(help="Processes of the vendor's tools.")] = 2,
+) -> None:
+    """Build the bitstream of a deliverable with Vivado (Vitis for Alveo), which has to be on the PATH."""
+    with errors():
+        from flows.deliver.tools import need_tools
+
+        at_least("jobs", jobs, 1)
+        need_tools(folder)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        done = subprocess.run(["make", "-C", str(folder), "bitstream", f"JOBS={jobs}"], check=False, env=environment)
+        if done.returncode != 0:
+            messages.print(f"error: no bitstream; the reason is above and in {folder}/reports", markup=False,
+                           highlight=False, soft_wrap=True)
+            raise typer.Exit(EXIT_MISMATCH)
+
+
+@app.command(name="check-tcl")
+def check_tcl(folder: Deliverable = Path("out"), as_json: AsJson = False) -> None:
+    """Run a deliverable's scripts with stand-ins for the vendor's tools that check files, ports and options."""
+    with errors():
+        from flows.deliver.check import check_folder
+
+        found = check_folder(folder)
+        if as_json:
+            print_json([{"target": item.target, "good": item.good, "errors": item.errors} for item in found])
+        else:
+            for item in found:
+                screen.print(f"make {item.target}: {'good' if item.good else 'FAILED'}", markup=False, highlight=False)
+        for item in found:
+            if not item.good:
+                messages.print(item.errors, markup=False, highlight=False, soft_wrap=True)
+                raise typer.Exit(EXIT_MISMATCH)
+
+
+@app.command(name="vivado-report")
+def vivado_report(folder: Deliverable = Path("out"), as_json: AsJson = False) -> None:
+    """What Vivado or Vitis reported about a deliverable: resources, timing, frequency."""
+    with errors():
+        from flows.reports import collect
+
+        content = collect(folder)
+        if as_json:
+            print_json(content)
+        else:
+            for table in _report_tables(content):
+                screen.print(table)
+
+
+def _report_tables(content: dict[str, Any]) -> list[Table]:
+    """Resources and timing of every design that was reported."""
+    used = Table(title="resources: used of available", title_justify="left")
+    clock = Table(title="timing", title_justify="left")
+    used.add_column("design")
+    for kind in ("lut", "ff", "dsp", "bram36", "uram"):
+        used.add_column(kind, justify="right")
+    for title in ("design", "clock MHz", "WNS ns", "WHS ns", "met", "reachable MHz"):
+        clock.add_column(title, justify="left" if title == "design" else "right")
+    for name, design in content["designs"].items():
+        if rows := design.get("utilization"):
+            used.add_row(name, *(f"{rows[kind]['used']:g} / {rows[kind]['available']:g}" if kind in rows else "-"
+                                 for kind in ("lut", "ff", "dsp", "bram36", "uram")))
+        if timing := design.get("timing"):
+            clock.add_row(name, *("-" if timing[key] is None else f"{timing[key]:g}" for key in (
+                "clock_mhz", "wns", "whs")), "yes" if timing["met"] else "NO",
+                "-" if timing["fmax_mhz"] is None else f"{timing['fmax_mhz']:.1f}")
+    return [table for table in (used, clock) if table.row_count]
+

@@ -1,0 +1,120 @@
+"""The command ``sievit resources``: what the accelerator takes of an FPGA."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from flows.cli_base import AsJson, app, errors, messages, print_json, progress_bars, screen
+from flows.cli_options import ArtifactFile, Groups, Hardware, at_least, hardware_fields
+from flows.contracts.errors import ConfigError
+
+BoardName = Annotated[str | None, typer.Option(help="Board to compare with: a name of 'sievit boards', or a YAML file. "
+                                                    "Without --clusters, its configuration is searched.")]
+Family = Annotated[str | None, typer.Option(help="7series or ultrascale+. Default: the board's, or the multiplier's.")]
+
+
+@app.command()
+def resources(
+    artifact: ArtifactFile = None,
+    model: Annotated[str | None, typer.Option(help="Sizes of a model, as deit_s. Default: DeiT-Tiny's.")] = None,
+    clusters: Annotated[int | None, typer.Option(help="MAC clusters of 256 MACs per cycle each. Default: 4.")] = None,
+    groups: Groups = 1,
+    hardware: Hardware = None,
+    board: BoardName = None,
+    family: Family = None,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Analytical model instead of synthesis.")] = False,
+    workers: Annotated[int, typer.Option(help="Modules synthesized at the same time.")] = 1,
+    paths: Annotated[bool, typer.Option("--paths", help="Also print each unit's longest path.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Also write the report as JSON.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Resources and logic depth of the accelerator by open synthesis (Yosys), unit by unit, against a board."""
+    with errors():
+        from flows.resources.report import deep_units, table_of
+        from flows.sim_flow import write_json
+
+        at_least("workers", workers, 1)
+        place = _board(board)
+        config = _config(artifact, model, clusters, {"groups": groups, **hardware_fields(hardware)}, place)
+        chosen = family or (place.family if place else default_family(config))
+        report = _estimate(config, chosen, place) if estimate else _synthesize(config, chosen, place, workers, as_json)
+        if out is not None:
+            write_json(out, report)
+        if as_json:
+            print_json(report)
+            return
+        screen.print(table_of(report))
+        if paths:
+            _print_paths(report)
+        for line in deep_units(report):
+            screen.print(f"deep: {escape(line)}", soft_wrap=True, highlight=False)
+        messages.print(report["note"], soft_wrap=True, highlight=False)
+
+
+def default_family(config: Any) -> str:
+    """The family that a multiplier is made for."""
+    return "7series" if config.multiplier == "dsp48e1" else "ultrascale+"
+
+
+def _board(name: str | None) -> Any:
+    if name is None:
+        return None
+    from boards.catalog import load_board
+
+    return load_board(name)
+
+
+def _config(artifact: Path | None, model: str | None, clusters: int | None, fields: dict[str, Any], board: Any) -> Any:
+    """The configuration that the options describe."""
+    from flows.compile import config_for
+    from flows.contracts.artifact import load_artifact
+    from flows.contracts.hardware import HardwareConfig
+
+    if artifact is not None and model is not None:
+        raise ConfigError("--artifact and --model exclude each other")
+    network = load_artifact(artifact) if artifact is not None else _skeleton(model) if model is not None else None
+    if board is not None and clusters is None:
+        from flows.board_config import config_on
+
+        return config_on(network if network is not None else _skeleton("deit_t"), board.name, **fields)
+    if network is not None:
+        return config_for(network, clusters=clusters or 4, **fields)
+    width = {"banks": 16} if (clusters or 4) > 8 else {}
+    return HardwareConfig.from_dict({"clusters": clusters or 4, **width, **fields})
+
+
+def _skeleton(model: str) -> Any:
+    """A network of that shape; its weights do not matter."""
+    from algo.models import build_model
+    from flows.cycle_cost import skeleton
+
+    network = build_model(model)
+    return skeleton(model, network, network.state_dict())
+
+
+def _synthesize(config: Any, family: str, board: Any, workers: int, quiet: bool) -> dict[str, Any]:
+    from flows.resources.accelerator import synthesize_accelerator
+    from flows.resources.report import report_of
+
+    with progress_bars(quiet=quiet) as show:
+        result = synthesize_accelerator(config, family, workers, show)
+    return report_of(result, config, board)
+
+
+def _estimate(config: Any, family: str, board: Any) -> dict[str, Any]:
+    from flows.resources.model import counts_of, shares_of
+    from flows.resources.report import estimate_of
+
+    return estimate_of(shares_of(config, family), counts_of(config), config, family, board)
+
+
+def _print_paths(report: dict[str, Any]) -> None:
+    for unit in report["units"]:
+        if path := unit["path"]:
+            screen.print(f"{unit['name']}: {path['luts']} LUTs, {path['carries']} carry cells, "
+                         f"{path['multiplexers']} multiplexers from {path['start']} to {path['end']}", soft_wrap=True,
+                         markup=False, highlight=False)
