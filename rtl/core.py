@@ -349,9 +349,11 @@ class Core(wiring.Component):
         """Progress, errors, and why nothing runs."""
         decoder, sequencer = self._decoder, self._sequencer
         quiet = ~sequencer.running
+        at_rest = Signal()
+        m.d.sync += at_rest.eq(decoder.finished & sequencer.idle & ~self._image.loading)
         loading: Value = quiet & ~decoder.slot.valid & ~sequencer.wait_step & ~decoder.finished
         m.d.comb += [
-            self.finished.eq(decoder.finished & sequencer.idle & ~self._image.loading),
+            self.finished.eq(decoder.finished & at_rest),
             self.error.eq(decoder.error),
             self.selecting.eq(self._select.busy),
             self.progress.eq((self.program.valid & self.program.ready) | (self.image.valid & self.image.ready)

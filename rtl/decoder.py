@@ -177,7 +177,8 @@ class Decoder(wiring.Component):
         with m.If(self.start):
             m.d.sync += [self._state.eq(State.PACKET), self._expect_hello.eq(1), self.error.eq(0),
                          self._step_valid.eq(0), self._slot_valid.eq(0), self._parameter_sets.eq(0),
-                         self._tile_wait.eq(0), self._part.eq(0), self._entries_left.eq(0)]
+                         self._tile_wait.eq(0), self._part.eq(0), self._entries_left.eq(0),
+                         self._writing.eq(0)]
         return m
 
     def _count_words(self, m: Module) -> None:
@@ -213,6 +214,7 @@ class Decoder(wiring.Component):
         self._header_left = Signal(range(max(slot_header_words(self.config), 2)))
         self._part = Signal(2)  # word of a column's norm parameters
         self._entries_left = Signal(range(self.config.stream_bytes + 1))  # of a table's word
+        self._writing = Signal()  # there are some
         tile = Signal(Tile)
         self._tile = tile
         m.d.comb += [
@@ -321,7 +323,7 @@ class Decoder(wiring.Component):
                 with m.Else():
                     self._dispatch(m, kind, write)
         with m.If(self._state == State.FINISH):
-            m.d.comb += self.finished.eq(~self._slot_valid & ~self._step_valid & (self._entries_left == 0))
+            m.d.comb += self.finished.eq(~self._slot_valid & ~self._step_valid & ~self._writing)
 
     def _dispatch(self, m: Module, kind: Value, write: data.View) -> None:
         word = self._word
@@ -461,15 +463,16 @@ class Decoder(wiring.Component):
         address = Signal(8, reset_less=True)
         target = Signal(Target, name="table_target")
         for table, wanted in ((self.exp_table, Target.EXP), (self.gelu_table, Target.GELU)):
-            m.d.comb += [table.enable.eq((left != 0) & (target == wanted)), table.address.eq(address),
+            m.d.comb += [table.enable.eq(self._writing & (target == wanted)), table.address.eq(address),
                          table.data.eq(entries[:8])]
-        m.d.sync += [entries.eq(entries[8:]), address.eq(address + 1), left.eq(Mux(left == 0, 0, left - 1))]
-        with m.If((self._state == State.TABLE_WORD) & (left == 0)):
+        m.d.sync += [entries.eq(entries[8:]), address.eq(address + 1), left.eq(Mux(self._writing, left - 1, 0)),
+                     self._writing.eq(left > 1)]
+        with m.If((self._state == State.TABLE_WORD) & ~self._writing):
             m.d.comb += wants.eq(1)
             with m.If(self.program.valid):
                 m.d.comb += self._take.eq(1)
                 m.d.sync += [entries.eq(self._word), address.eq(self._address), target.eq(self._target),
-                             left.eq(per_word), self._address.eq(self._address + per_word),
+                             left.eq(per_word), self._writing.eq(1), self._address.eq(self._address + per_word),
                              self._left.eq(self._left - 1)]
                 with m.If(self._left == 1):
                     m.d.sync += self._state.eq(State.PACKET)

@@ -150,12 +150,11 @@ class Select(wiring.Component):
         last_head = s.head + 1 == s.heads
         drained = s.drain == 1
         m.d.sync += s.drain.eq(s.drain - 1)
-        m.d.comb += self.busy.eq(1)
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += self.busy.eq(0)
                 self._sample(m, s)
                 with m.If(self.start):
+                    m.d.sync += self.busy.eq(1)
                     m.next = "SCORE"
                     with m.If(self.mode == Drop.NONE):
                         m.next = "CHOOSE"
@@ -190,7 +189,7 @@ class Select(wiring.Component):
                     m.next = "CHOOSE DRAIN"
             with m.State("CHOOSE DRAIN"), m.If(drained):
                 dropped = s.index != s.tokens
-                m.d.sync += [self.dropped.eq(dropped), self.new_tokens.eq(s.index + dropped)]
+                m.d.sync += [self.dropped.eq(dropped), self.new_tokens.eq(s.index + dropped), self.busy.eq(0)]
                 m.next = "IDLE"
 
     def _sample(self, m: Module, s: _State) -> None:

@@ -117,10 +117,14 @@ class Top(wiring.Component):
         active = (state == State.RUN) | (state == State.SEND) | (state == State.WRITE)
         # Data that arrive count, used or not: a slow memory may take long to fill the prefetch FIFO.
         moving = core.progress | (write.i.valid & write.i.ready) | self.m_axi_gmem.rvalid
-        m.d.sync += idle_cycles.eq(Mux(active & ~moving, idle_cycles + 1, 0))
+        expired = Signal()
+        m.d.sync += [
+            idle_cycles.eq(Mux(active & ~moving, idle_cycles + 1, 0)),
+            expired.eq(active & ~moving & (idle_cycles >= control.watchdog)),
+        ]
         m.d.comb += [
             error.eq(Mux(core.error != 0, core.error, Mux(read.error, Error.AXI_READ, Mux(
-                write.error, Error.AXI_WRITE, Mux(idle_cycles >= control.watchdog, Error.WATCHDOG, 0))))),
+                write.error, Error.AXI_WRITE, Mux(expired, Error.WATCHDOG, 0))))),
             failed.eq(active & (error != 0)),
             core.clear.eq(clear),
             read.clear.eq(clear),

@@ -61,7 +61,7 @@ class Timing:
     """What the program may be ahead while the image is loaded."""
     read_pipe: int = 4
     """From a word's last beat on the bus until the decoder sees it, and from its use until the room is free again."""
-    finish: int = 74
+    finish: int = 75
     """From the end of the last slot until the output is sent: the longest barrier there is."""
     output_word: int = 4
     """Cycles of a word of the output."""
