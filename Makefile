@@ -21,6 +21,7 @@ sim_flags = --model $(MODEL) $(strip \
   $(if $(GROUPS),--groups $(GROUPS)) \
   $(if $(BOARD),--board "$(BOARD)") \
   $(if $(LAYERS),--layers $(LAYERS)) \
+  $(if $(ENGINE),--engine $(ENGINE)) \
   $(if $(filter-out 0,$(TRACE)),--trace) \
   $(if $(REPORT),--report "$(REPORT)"))
 bench_flags = $(strip \
@@ -29,6 +30,15 @@ bench_flags = $(strip \
   $(if $(filter-out 0,$(QUICK)),--quick) \
   $(if $(REPORT),--report "$(REPORT)"))
 train_flags = $(strip $(if $(CONFIG),--config "$(CONFIG)") $(if $(OUT),--out "$(OUT)"))
+hls_flags = --model $(MODEL) $(strip \
+  $(if $(IMAGE),--image "$(IMAGE)") \
+  $(if $(KEEP_BLOCKS),--keep-blocks $(KEEP_BLOCKS)) \
+  $(if $(KEEP_TOKENS),--keep-tokens $(KEEP_TOKENS)) \
+  $(if $(CLUSTERS),--clusters $(CLUSTERS)) \
+  $(if $(GROUPS),--groups $(GROUPS)) \
+  $(if $(LAYERS),--layers $(LAYERS)) \
+  $(if $(BOARD),--board "$(BOARD)") \
+  $(if $(OUT),--out "$(OUT)"))
 sizes = $(if $(CLUSTERS),--clusters $(CLUSTERS)) $(if $(GROUPS),--groups $(GROUPS))
 deliverable = $(or $(OUT),out/$(MODEL)_$(BOARD))
 verilog_flags = $(strip $(sizes) $(if $(BOARD),--model $(MODEL) --board "$(BOARD)" --out "$(deliverable)",$(if $(OUT),--out "$(OUT)")) \
@@ -41,10 +51,10 @@ export GOMP_SPINCOUNT := 0
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim train test test-all verilog bitstream resources bench bench-check bench-baseline lint clean
+.PHONY: help setup sim hls train test test-all verilog bitstream resources bench bench-check bench-baseline lint clean
 
 help: ## Show this list
-	@echo "make sim MODEL=deit_t [IMAGE=photo.jpg IMAGES=\"a.jpg b.jpg\" REPEAT=4 WEIGHTS=file KEEP_BLOCKS=.5 KEEP_TOKENS=.7 CLUSTERS=4 GROUPS=1 BOARD=zcu102 LAYERS=0..2 TRACE=1 REPORT=file]"
+	@echo "make sim MODEL=deit_t [IMAGE=photo.jpg IMAGES=\"a.jpg b.jpg\" REPEAT=4 WEIGHTS=file KEEP_BLOCKS=.5 KEEP_TOKENS=.7 CLUSTERS=4 GROUPS=1 BOARD=zcu102 LAYERS=0..2 ENGINE=hls TRACE=1 REPORT=file]"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
 	  printf '%-22s %s\n' "$$name" "$$text"; done
 	@echo "Each is a thin wrapper of the command 'sievit' in $(VENV)/bin; see 'sievit --help'."
@@ -53,6 +63,9 @@ setup: $(VENV)/.installed ## Install everything into .venv
 
 sim: setup ## Run a network on the simulated accelerator and compare every integer with the golden model
 	@$(BIN)/sievit sim $(sim_flags)
+
+hls: setup ## Build the C++ models, run their test bench, and write a Vitis HLS project [MODEL= BOARD= OUT=folder]
+	@$(BIN)/sievit hls $(hls_flags)
 
 train: setup ## Train a pruned network as a recipe says [CONFIG=recipe.yaml OUT=folder]
 	@$(BIN)/sievit train $(train_flags)

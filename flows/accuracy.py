@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from flows.compile.fit import check_fit, config_for
 from flows.contracts.artifact import SparseVit
 from flows.contracts.errors import ConfigError
+from flows.contracts.hardware import HardwareConfig
 from flows.contracts.images import Folder, LabelledImages, open_images
 from flows.cost import Cost, cost_of
 from flows.eval_workers import Answers, Task, evaluate
@@ -74,6 +76,7 @@ def measure(
     workers: int | None = None,
     clusters: int = 4,
     hardware: Mapping[str, Any] | None = None,
+    engine: str = "golden",
     progress: Progress | None = None,
     **options: Any,
 ) -> Evaluation:
@@ -86,6 +89,7 @@ def measure(
     images : number of images, all by default
     workers : processes, one per core by default
     clusters, hardware : accelerator whose cycles are predicted
+    engine : what computes the integers, "golden" or "hls" (the C++ models, compiled for this machine)
     progress : called with a stage name and the finished share
     options : as for :func:`algo.export.export`
 
@@ -100,7 +104,7 @@ def measure(
     chosen = choose_images(data, images)
     prepared, ranges = calibrated(model_name, progress=progress, **options)
     task = Task(Path(source), export_prepared(prepared, ranges), prepared, ranges)
-    return _evaluate(task, data, chosen, workers, clusters, hardware, progress)
+    return _evaluate(task, data, chosen, workers, clusters, hardware, engine, progress)
 
 
 def measure_artifact(
@@ -111,25 +115,41 @@ def measure_artifact(
     workers: int | None = None,
     clusters: int = 4,
     hardware: Mapping[str, Any] | None = None,
+    engine: str = "golden",
     progress: Progress | None = None,
 ) -> Evaluation:
     """Accuracy of an artifact's integers, without torch; parameters as for :func:`measure`."""
     data = open_images(source)
     return _evaluate(Task(Path(source), artifact), data, choose_images(data, images), workers, clusters, hardware,
-                     progress)
+                     engine, progress)
 
 
 def _evaluate(task: Task, data: LabelledImages, chosen: list[int], workers: int | None, clusters: int,
-              hardware: Mapping[str, Any] | None, progress: Progress | None) -> Evaluation:
+              hardware: Mapping[str, Any] | None, engine: str, progress: Progress | None) -> Evaluation:
     artifact, report = task.artifact, progress or (lambda stage, share: None)
     labels = labels_for(artifact, data)[chosen]
-    check_fit(artifact, config_for(artifact, clusters, **dict(hardware or {})))  # shows before the long part
+    config = config_for(artifact, clusters, **dict(hardware or {}))
+    check_fit(artifact, config)  # shows before the long part
+    if engine == "hls":
+        task = _on_hls_models(task, config, report)
     answers = evaluate(task, chosen, workers, lambda share: report("evaluate", share))
     tokens = answers.tokens.mean(axis=0)
     return Evaluation(
         model=artifact.model, weights=artifact.weights, images=len(chosen), rows=rows_of(answers.logits, labels),
         differing_logits=_differing(answers), cost=cost_of(artifact, clusters, hardware, list(tokens)),
         tokens=(artifact.tokens, *(float(count) for count in tokens)))
+
+
+def _on_hls_models(task: Task, config: HardwareConfig, report: Progress) -> Task:
+    """Compiles program and models before the worker processes, each of which would."""
+    from flows.sim_flow import obtain_program
+    from hls_models.build import build_library
+
+    report("compile", 0.0)
+    obtain_program(task.artifact, config)
+    build_library(config)
+    report("compile", 1.0)
+    return dataclasses.replace(task, hls=config)
 
 
 def rows_of(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dict[str, Row]:

@@ -82,7 +82,7 @@ def simulate_batch(options: SimOptions, pictures: Sequence[Path], report: Report
         artifact = select_layers(artifact, *options.layers)
     stages.begin("golden")
     codes = {path: patch_codes(picture, artifact) for path, picture in loaded.items()}
-    golden = _golden(artifact, codes, stages)
+    golden = golden_of(artifact, codes, stages)
     config, program, built = obtain_hardware(artifact, options, stages)
     stages.begin("simulate")
     models = {path: estimate_for(program, result, options.memory) for path, result in golden.items()}
@@ -100,7 +100,8 @@ def simulate_batch(options: SimOptions, pictures: Sequence[Path], report: Report
     return BatchOutcome(tuple(pictures), tuple(images), batch, stages.seconds)
 
 
-def _golden(artifact: SparseVit, codes: dict[Path, np.ndarray], stages: Stages) -> dict[Path, Result]:
+def golden_of(artifact: SparseVit, codes: dict[Path, np.ndarray], stages: Stages) -> dict[Path, Result]:
+    """Every checkpoint of each image."""
     results = {}
     for path, patches in codes.items():
         results[path] = run(artifact, patches, record=True)

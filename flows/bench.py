@@ -14,6 +14,7 @@ from flows.compile.schedule import schedule
 from flows.contracts.artifact import SparseVit
 from flows.contracts.hardware import HardwareConfig
 from flows.golden_speed import golden_images_per_second
+from flows.hls_speed import hls_images_per_second
 from flows.sim_flow import ExportOptions, SimOptions, obtain_artifact, obtain_program, simulate_network
 from flows.sim_report import report_of
 from rtl.packed import array_slices
@@ -47,7 +48,7 @@ SLOTS = ("slots", "wait_slots", "drain_wait_slots")
 """What the lower bound of a step counts: slots, and those in which all clusters wait."""
 
 COMPARED_IMAGES = 3
-"""Images over which the golden model's speed is measured."""
+"""Images over which the speed of golden model and HLS models is measured."""
 
 Report = Callable[[str, float], None]
 
@@ -60,7 +61,7 @@ class BenchOptions:
     ----------
     models : registered names
     simulate : run the RTL, and compare it with the golden model
-    quick : leave out what takes long and depends on the machine: compile time and the golden model's speed
+    quick : leave out what takes long and depends on the machine: compile time, speed of golden and HLS models
     synthetic : weights made up from seed 0, whether or not trained ones are at hand
     arrays : sizes of the accelerator
     sparsities : pairs of kept blocks and kept tokens
@@ -109,12 +110,13 @@ def _rows_of(model: str, sparsity: tuple[float, float], options: BenchOptions, r
     export = ExportOptions(model=model, keep_blocks=keep_blocks, keep_tokens=keep_tokens, synthetic=options.synthetic)
     artifact = obtain_artifact(SimOptions(export=export))
     speed = None if options.quick else golden_images_per_second(artifact, COMPARED_IMAGES)
+    hls_speed = None if options.quick else hls_images_per_second(artifact, COMPARED_IMAGES)
     for index, array in enumerate(options.arrays):
         config = config_for(artifact, clusters=array.clusters, **{"groups": array.groups, **array.hardware})
         program, seconds = _program(artifact, config, quick=options.quick)
         row = {"model": model, "weights": artifact.weights, "keep_blocks": keep_blocks, "keep_tokens": keep_tokens,
                **_hardware_row(config, array), **_model_row(program, config, array), "compile_seconds": seconds,
-               "golden_images_per_second": speed}
+               "golden_images_per_second": speed, "hls_images_per_second": hls_speed}
         if options.simulate:
             row |= _rtl_row(_simulation(export, array),
                             lambda share, index=index: report(stage, (index + share) / count))

@@ -39,6 +39,7 @@ _FIGURES = (("clock_mhz", "{:g}"), ("dsps", "{:,}"), ("gops", "{:.4g}"), ("gops_
             ("macs_per_dsp_cycle", "{:.2f}"), ("utilization", "{:.1%}"), ("images_per_second", "{:.4g}"))
 
 _SPEEDS = (("compile_seconds", "compile s", "{:.2f}"), ("golden_images_per_second", "golden images/s", "{:.1f}"),
+           ("hls_images_per_second", "HLS models images/s", "{:.1f}"),
            ("simulated_cycles_per_second", "simulated cycles/s", "{:,.0f}"))
 
 

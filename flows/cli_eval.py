@@ -64,6 +64,8 @@ def evaluate(
     clusters: Clusters = 4,
     groups: Groups = 1,
     hardware: Hardware = None,
+    engine: Annotated[str, typer.Option(help="What computes the integers: golden (NumPy), or hls (the C++ models, "
+                                             "compiled for this machine).")] = "golden",
     report: Annotated[Path | None, typer.Option(help="Also write the result as JSON.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -77,9 +79,11 @@ def evaluate(
         from flows.contracts.artifact import load_artifact
         from flows.eval_report import report_of, tables
 
+        if engine not in ("golden", "hls"):
+            raise ConfigError(f"--engine must be golden or hls, not {engine!r}")
         common: dict[str, Any] = {
             "images": images, "workers": None if workers is None else at_least("workers", workers, 1),
-            "clusters": clusters, "hardware": {"groups": groups, **hardware_fields(hardware)}}
+            "clusters": clusters, "hardware": {"groups": groups, **hardware_fields(hardware)}, "engine": engine}
         options = export_options(model, weights, 1.0 if keep_blocks is None else keep_blocks, keep_tokens, keep_neurons,
                                  drop_layers, drop_mode, threshold, balanced, calibration, calibration_images,
                                  calibrate, weight_bits, seed)
@@ -135,7 +139,7 @@ def _refuse_for_swin(options: ExportOptions, common: dict[str, Any]) -> None:
              if getattr(options, field.name) != getattr(usual, field.name)]
     hardware = common["hardware"]
     unused = {"workers": common["workers"] is not None, "clusters": common["clusters"] != 4,
-              "groups": hardware["groups"] != 1, "set": len(hardware) > 1}
+              "groups": hardware["groups"] != 1, "set": len(hardware) > 1, "engine": common["engine"] != "golden"}
     given += [name for name, is_given in unused.items() if is_given]
     if given:
         raise ConfigError(f"eval of {options.model!r} (a Swin) is of the float network as it is, in one process; leave "

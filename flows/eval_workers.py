@@ -20,6 +20,7 @@ import numpy as np
 
 from flows.contracts.artifact import SparseVit
 from flows.contracts.errors import SimulationError
+from flows.contracts.hardware import HardwareConfig
 from flows.contracts.images import LabelledImages, open_images
 from flows.contracts.preprocess import code_table, crop, pixel_patches
 from flows.golden_speed import THREADS
@@ -38,12 +39,14 @@ class Task:
     images : data pack or folder
     artifact : the integer network
     prepared, ranges : of :mod:`algo.export`, for the float and the fake-quantized network; None leaves these out
+    hls : hardware whose HLS models compute the integers; None takes the golden model
     """
 
     images: Path
     artifact: SparseVit
     prepared: Any = None
     ranges: Any = None
+    hls: HardwareConfig | None = None
 
 
 @dataclass(eq=False)
@@ -63,7 +66,7 @@ class Evaluator:
         self.images: LabelledImages = open_images(task.images)
         self.size, self.patch = task.artifact.image_size, task.artifact.patch
         self.table = code_table(task.artifact.mean, task.artifact.std, task.artifact.input_scale)
-        self.golden = Golden(task.artifact)
+        self.integer = _integer_network(task)
         self.others: dict[str, Classify] = {}
         if task.prepared is not None:
             from algo.accuracy import fake_network, float_network  # torch only where it is needed
@@ -75,9 +78,24 @@ class Evaluator:
         """Evaluate some images."""
         pixels = np.stack([crop(self.images.image(index), self.size, resize=self.images.resize) for index in indices])
         logits = {name: classify(pixels) for name, classify in self.others.items()}
-        results = [self.golden.run(pixel_patches(image, self.table, self.patch)) for image in pixels]
-        logits["integer"] = np.stack([result.logits for result in results])
-        return Answers(logits, np.array([result.tokens for result in results]))
+        results = [self.integer(pixel_patches(image, self.table, self.patch)) for image in pixels]
+        logits["integer"] = np.stack([result for result, _ in results])
+        return Answers(logits, np.array([tokens for _, tokens in results]))
+
+
+def _integer_network(task: Task) -> Callable[[np.ndarray], tuple[np.ndarray, list[int]]]:
+    """Patches to logits and the tokens alive after each block."""
+    if task.hls is not None:
+        from flows.hls_flow import HlsNetwork
+
+        return HlsNetwork(task.artifact, task.hls).run
+    golden = Golden(task.artifact)
+
+    def run(patches: np.ndarray) -> tuple[np.ndarray, list[int]]:
+        result = golden.run(patches)
+        return result.logits, result.tokens
+
+    return run
 
 
 def evaluate(task: Task, indices: Sequence[int], workers: int | None = None,

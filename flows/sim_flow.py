@@ -183,14 +183,19 @@ def simulate_network(options: SimOptions, report: Report | None = None) -> Outco
 
 def obtain_hardware(artifact: SparseVit, options: SimOptions, stages: Stages) -> tuple[HardwareConfig, Program, Build]:
     """Stages ``search`` (for a board), ``compile`` and ``build``: configuration, program and simulator."""
+    config, program = obtain_configured(artifact, options, stages)
+    stages.begin("build")
+    return config, program, build_accelerator(config, trace=options.trace)
+
+
+def obtain_configured(artifact: SparseVit, options: SimOptions, stages: Stages) -> tuple[HardwareConfig, Program]:
+    """Stages ``search`` (for a board) and ``compile``: configuration and program."""
     if options.board is not None:
         stages.begin("search")
     config = hardware_on(artifact, options.board, options.hardware,
                          lambda stage, share: stages.share(share if stage == "compile" else 0.0))
     stages.begin("compile")
-    program = obtain_program(artifact, config)
-    stages.begin("build")
-    return config, program, build_accelerator(config, trace=options.trace)
+    return config, obtain_program(artifact, config)
 
 
 def estimate_for(program: Program, golden: Result, memory: MemoryOptions) -> Estimate:
@@ -295,6 +300,22 @@ def obtain_program(artifact: SparseVit, config: HardwareConfig) -> Program:
     program = compile_program(artifact, config)
     save_program(program, path)
     return program
+
+
+def layers_of(text: str | None) -> tuple[int, int] | None:
+    """``"0..2"`` or ``"5"`` as first and last block.
+
+    Raises
+    ------
+    ConfigError
+        For anything else.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", text)
+    if match is None:
+        raise ConfigError(f"--layers must be a block or a range such as 0..2, not {text!r}")
+    return int(match[1]), int(match[2] or match[1])
 
 
 def default_image() -> Path:

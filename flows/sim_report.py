@@ -126,7 +126,7 @@ def tokens_in(step: str, golden: Result, artifact: SparseVit) -> int:
 
 def tables(outcome: Outcome, report: dict[str, Any]) -> Group:
     """What ``sievit sim`` prints."""
-    return Group(_classes(outcome, report), _figures(outcome, report),
+    return Group(classes_table(outcome, report), _figures(outcome, report),
                  breakdown.breakdown_table(report["breakdown"]["cycles"]))
 
 
@@ -138,8 +138,9 @@ def board_row(board: Board | None, config: HardwareConfig) -> dict[str, str]:
                      f"{board.memory.usable_gbs:g} GB/s"}
 
 
-def _classes(outcome: Outcome, report: dict[str, Any]) -> Table:
-    table = Table(title=f"{outcome.artifact.model}: best classes in hardware", title_justify="left")
+def classes_table(outcome: Outcome, report: dict[str, Any], where: str = "in hardware") -> Table:
+    """The best classes and their logits."""
+    table = Table(title=f"{outcome.artifact.model}: best classes {where}", title_justify="left")
     table.add_column("class")
     table.add_column("probability", justify="right")
     table.add_column("logit", justify="right")

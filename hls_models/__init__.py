@@ -1,1 +1,1 @@
-"""C++ models for high-level synthesis, one header per unit, will live here; empty so far."""
+"""The accelerator in C++ for high-level synthesis, one header per hardware unit, and its native build."""

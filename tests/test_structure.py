@@ -19,6 +19,7 @@ ALLOWED = {
     "sim": ("flows.contracts", "rtl", "sim.golden", "boards.driver"),  # the driver's transport into a simulation
     "flows.compile": ("flows.contracts",),
     "boards": ("flows.contracts",),
+    "hls_models": ("flows.contracts", "flows.cache", "sim.probes", "sim.toolchain", "sim.verilog_source"),
 }
 
 
@@ -110,7 +111,8 @@ def test_no_import_cycle() -> None:
 @pytest.mark.parametrize("unit", ["cluster", "requant", "gelu", "softmax", "residual", "layer_norm", "token_drop"])
 def test_mirror_rule(unit: str) -> None:
     """A unit that computes has one name in every room."""
-    for room in (f"sim/golden/{unit}.py", f"rtl/{unit}.py", f"tests/rtl/test_{unit}.py"):
+    for room in (f"sim/golden/{unit}.py", f"rtl/{unit}.py", f"tests/rtl/test_{unit}.py", f"hls_models/{unit}.hpp",
+                 f"tests/hls/test_{unit}.py"):
         assert (ROOT / room).is_file(), f"{room} is missing"
 
 

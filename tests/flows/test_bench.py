@@ -24,7 +24,7 @@ from tests.factory import random_artifact
 KEYS = {"model", "keep_blocks", "keep_tokens", "peak_macs_per_cycle", "clusters", "groups", "cycles",
         "lower_bound_cycles", "utilization", "stall_cycles", "cycles_over_lower_bound", "useful_macs_per_dsp_cycle",
         "array_dsps", "stall_share", "outside_slot_share", "milliseconds", "simulated_cycles_per_second",
-        "compile_seconds", "golden_images_per_second"}
+        "compile_seconds", "golden_images_per_second", "hls_images_per_second"}
 SMALL = BenchOptions(models=("vit_micro",), quick=True, synthetic=True)
 
 
@@ -64,17 +64,19 @@ def test_rows() -> None:
         assert row["outside_slot_share"] == 1 - row["breakdown"]["slots"] / row["cycles"]
         assert row["milliseconds"] == pytest.approx(row["cycles"] / 200_000)
         assert row["compile_seconds"] is row["golden_images_per_second"] is row["simulated_cycles_per_second"] is None
+        assert row["hls_images_per_second"] is None
     cycles = [row["cycles"] for row in rows]
     assert cycles[len(ARRAYS)] < cycles[0]
     assert len(set(cycles)) > 6
 
 
 def test_speeds_are_measured() -> None:
-    """Without --quick a row has the seconds of a real compilation, and the golden model's speed."""
+    """Without --quick a row has the seconds of a real compilation, and the speed of golden and HLS models."""
     options = BenchOptions(models=("vit_micro",), synthetic=True, arrays=(Array(1), Array(1)), sparsities=((0.5, 0.7),))
     stages: list[tuple[str, float]] = []
     first, second = bench_rows(options, lambda stage, share: stages.append((stage, share)))
     assert first["golden_images_per_second"] == second["golden_images_per_second"] > 1
+    assert first["hls_images_per_second"] == second["hls_images_per_second"] > 1
     assert min(first["compile_seconds"], second["compile_seconds"]) > 0
     assert stages == [("vit_micro 0.5/0.7", share) for share in (0.0, 0.5, 1.0)]
 
@@ -84,7 +86,8 @@ def test_schedules_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     cleared: list[bool] = []
     monkeypatch.setattr(bench.schedule, "cache_clear", lambda: cleared.append(True))
     options = BenchOptions(models=("vit_micro",), synthetic=True, arrays=ARRAYS[:2], sparsities=((1.0, 1.0),))
-    monkeypatch.setattr(bench, "golden_images_per_second", lambda artifact, images: 1.0)
+    for name in ("golden_images_per_second", "hls_images_per_second"):
+        monkeypatch.setattr(bench, name, lambda artifact, images: 1.0)
     bench_rows(options)
     assert cleared == [True, True]
 

@@ -1,0 +1,1 @@
+"""Tests of the C++ models for high-level synthesis."""
