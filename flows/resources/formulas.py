@@ -163,24 +163,28 @@ def _group_units(config: HardwareConfig, target: str) -> dict[str, Unit]:
                          ff={config.multiplier: 1, "stream": stream},
                          dsp=DSPS[config.multiplier], memories=(Ram(ACC_BITS, tokens + 1),)),
         "drain": Unit(groups, lut={"base": 1, "choice": 2 * ACC_BITS * mux_luts(clusters)}, ff={"base": 1},
-                      dsp=DRAIN_DSPS),
+                      dsp=DRAIN_DSPS[target]),
         "column_queue": Unit(groups, lut={"base": 1}, ff={"base": 1, "earlier": (words - 1) * stream},
                              memories=(Ram(768, 4), Ram(28, 4))),
         "residual": Unit(groups, lut={"base": 1, "several": several, "cascade": residual.cascade(target)},
-                         ff={"base": 1, "several": several}, dsp=RESIDUAL_DSPS,
+                         ff={"base": 1, "several": several}, dsp=_residual_dsps(config, target),
                          memories=(residual, Ram(68, tokens))),
-        "norm_pass": Unit(groups, lut={"base": 1}, ff={"base": 1}, dsp=NORM_DSPS,
+        "norm_pass": Unit(groups, lut={"base": 1}, ff={"base": 1}, dsp=NORM_DSPS[target],
                           memories=(Ram(WORD_BITS, 2 * config.residual_cols, 3), Ram(58, tokens), Ram(26, tokens))),
         "glue": Unit(groups, lut={"base": 1, "clusters": clusters}, ff={"base": 1, "clusters": clusters}),
     }
 
 
-DRAIN_DSPS = 2 * BLOCK + BLOCK
-"""Requantizer and softmax division."""
-RESIDUAL_DSPS = BLOCK + BLOCK + 7
-"""Fused token, squares, inverse square root."""
-NORM_DSPS = 3 * BLOCK
-"""Width times x, inverse square root, and gamma."""
+DRAIN_DSPS = {"xcup": 2 * BLOCK + BLOCK, "xc7": 2 * BLOCK + 2 * BLOCK}
+"""Requantizer and softmax division; the sums of the latter are wider than the 25 bits of a DSP48E1."""
+NORM_DSPS = {"xcup": 3 * BLOCK, "xc7": 4 * BLOCK}
+"""Width times x, inverse square root, and gamma; a factor of the second is wider than 25 bits."""
+
+
+def _residual_dsps(config: HardwareConfig, target: str) -> int:
+    """Fused token, squares, inverse square root; long columns times their number for addresses."""
+    addresses = 2 if config.residual_cols >= 24 else 0
+    return BLOCK + BLOCK + {"xcup": 7, "xc7": 10}[target] + addresses
 
 
 def _banks(config: HardwareConfig, target: str) -> Unit:
