@@ -9,11 +9,11 @@ import typer
 from rich.markup import escape
 
 from flows.cli_base import AsJson, app, errors, messages, print_json, progress_bars, screen
-from flows.cli_options import ArtifactFile, Groups, Hardware, at_least, hardware_fields
+from flows.cli_options import ArtifactFile, GivenClusters, GivenGroups, Hardware, at_least, given_hardware
 from flows.contracts.errors import ConfigError
 
 BoardName = Annotated[str | None, typer.Option(help="Board to compare with: a name of 'sievit boards', or a YAML file. "
-                                                    "Without --clusters, its configuration is searched.")]
+                                                    "What is not given of the configuration is searched.")]
 Family = Annotated[str | None, typer.Option(help="7series or ultrascale+. Default: the board's, or the multiplier's.")]
 
 
@@ -21,8 +21,8 @@ Family = Annotated[str | None, typer.Option(help="7series or ultrascale+. Defaul
 def resources(
     artifact: ArtifactFile = None,
     model: Annotated[str | None, typer.Option(help="Sizes of a model, as deit_s. Default: DeiT-Tiny's.")] = None,
-    clusters: Annotated[int | None, typer.Option(help="MAC clusters of 256 MACs per cycle each. Default: 4.")] = None,
-    groups: Groups = 1,
+    clusters: GivenClusters = None,
+    groups: GivenGroups = None,
     hardware: Hardware = None,
     board: BoardName = None,
     family: Family = None,
@@ -39,7 +39,7 @@ def resources(
 
         at_least("workers", workers, 1)
         place = _board(board)
-        config = _config(artifact, model, clusters, {"groups": groups, **hardware_fields(hardware)}, place)
+        config = _config(artifact, model, given_hardware(clusters, groups, hardware), place)
         chosen = family or (place.family if place else default_family(config))
         report = _estimate(config, chosen, place) if estimate else _synthesize(config, chosen, place, workers, as_json)
         if out is not None:
@@ -68,7 +68,7 @@ def _board(name: str | None) -> Any:
     return load_board(name)
 
 
-def _config(artifact: Path | None, model: str | None, clusters: int | None, fields: dict[str, Any], board: Any) -> Any:
+def _config(artifact: Path | None, model: str | None, given: dict[str, Any], board: Any) -> Any:
     """The configuration that the options describe."""
     from flows.compile import config_for
     from flows.contracts.artifact import load_artifact
@@ -77,14 +77,16 @@ def _config(artifact: Path | None, model: str | None, clusters: int | None, fiel
     if artifact is not None and model is not None:
         raise ConfigError("--artifact and --model exclude each other")
     network = load_artifact(artifact) if artifact is not None else _skeleton(model) if model is not None else None
-    if board is not None and clusters is None:
+    if board is not None:
         from flows.board_config import config_on
+        from flows.shipped import shipped_artifact
 
-        return config_on(network if network is not None else _skeleton("deit_t"), board.name, **fields)
+        shipped = shipped_artifact("deit_t")
+        return config_on(network or (load_artifact(shipped) if shipped else _skeleton("deit_t")), board, fixed=given)
     if network is not None:
-        return config_for(network, clusters=clusters or 4, **fields)
-    width = {"banks": 16} if (clusters or 4) > 8 else {}
-    return HardwareConfig.from_dict({"clusters": clusters or 4, **width, **fields})
+        return config_for(network, **given)
+    width = {"banks": 16} if given.get("clusters", 4) > 8 else {}
+    return HardwareConfig.from_dict(width | given)
 
 
 def _skeleton(model: str) -> Any:

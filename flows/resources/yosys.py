@@ -55,6 +55,9 @@ def run_yosys(*commands: str, directory: Path, timeout: float = TIMEOUT_SECONDS)
         raise SynthesisError(f"Yosys took more than {timeout:.0f} s") from None
     if result.returncode:
         lines = [line for line in (result.stdout + result.stderr).splitlines() if line.strip()]
-        errors = [line for line in lines if "ERROR" in line] or lines[-1:] or [f"exit status {result.returncode}"]
+        errors = [line for line in lines if "ERROR" in line]
+        if not errors:  # it was ended by a signal, for want of memory say
+            raise SynthesisError(f"Yosys stopped with status {result.returncode} after: "
+                                 f"{(lines or ['nothing'])[-1][:MESSAGE_CHARACTERS]}")
         raise SynthesisError(f"Yosys: {errors[-1][:MESSAGE_CHARACTERS]}")
     return result.stdout

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 import flows.cache
 from boards.board import Board, Memory
 from flows.cli import app
+from flows.contracts.artifact import save_artifact
 from flows.contracts.errors import ConfigError, SynthesisError
 from flows.contracts.hardware import HardwareConfig
 from flows.contracts.resources import Resources
@@ -22,6 +23,7 @@ from flows.resources.hierarchy import Hierarchy
 from flows.resources.report import deep_units, longest, report_of, table_of
 from flows.resources.synth import SynthesisResult, UnitResult, synthesize, synthesize_component
 from rtl.shared import to_rtlil, to_verilog
+from tests.factory import random_artifact
 from tests.flows.small_designs import Pair, Parity, Ram, Zoo
 from tests.yosys import need_yosys
 
@@ -253,3 +255,16 @@ def test_command_errors(arguments: list[str], message: str) -> None:
     assert result.exit_code == 2
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_command_takes_what_is_not_given_from_the_board(tmp_path: Path) -> None:
+    """The search fills in the configuration, and the table has the board's shares."""
+    file = tmp_path / "network.safetensors"
+    save_artifact(random_artifact(width=32, heads=2, depth=1, tokens=10, hidden=32), file)
+    arguments = ["resources", "--estimate", "--json", "--artifact", str(file), "--board", "kv260", "--groups", "1"]
+    result = CliRunner().invoke(app, [*arguments, "--clusters", "2"])
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert (report["hardware"]["clusters"], report["hardware"]["groups"]) == (2, 1)
+    assert report["hardware"]["multiplier"] == "dsp48e2"
+    assert 0 < report["board"]["share"]["lut"] < 1
