@@ -51,10 +51,16 @@ class BatchOutcome:
     @property
     def mismatch(self) -> str:
         """The first image that differs, and its first difference; empty when there is none."""
-        for number, (path, image) in enumerate(zip(self.pictures, self.images, strict=True), 1):
-            if image.mismatch:
-                return f"image {number} of {len(self.images)} ({path.name}): {image.mismatch}"
-        return ""
+        return first_mismatch(self.pictures, self.images)
+
+
+def first_mismatch(pictures: Sequence[Path], images: Sequence[Outcome]) -> str:
+    """The first image that differs, named when there are several, and its first difference; empty without one."""
+    for number, (path, image) in enumerate(zip(pictures, images, strict=True), 1):
+        if image.mismatch:
+            where = f"image {number} of {len(images)} ({path.name}): " if len(images) > 1 else ""
+            return f"{where}{image.mismatch}"
+    return ""
 
 
 def simulate_batch(options: SimOptions, pictures: Sequence[Path], report: Report | None = None) -> BatchOutcome:
@@ -75,14 +81,7 @@ def simulate_batch(options: SimOptions, pictures: Sequence[Path], report: Report
     if len(pictures) < 2:
         raise ConfigError(f"throughput mode takes two images or more, not {len(pictures)}")
     stages = Stages(report)
-    stages.begin("export")
-    artifact = obtain_artifact(options, stages.share)
-    loaded = {path: load_image(path) for path in pictures}
-    if options.layers is not None:
-        artifact = select_layers(artifact, *options.layers)
-    stages.begin("golden")
-    codes = {path: patch_codes(picture, artifact) for path, picture in loaded.items()}
-    golden = golden_of(artifact, codes, stages)
+    artifact, codes, golden = obtain_golden(options, pictures, stages)
     config, program, built = obtain_hardware(artifact, options, stages)
     stages.begin("simulate")
     models = {path: estimate_for(program, result, options.memory) for path, result in golden.items()}
@@ -100,13 +99,21 @@ def simulate_batch(options: SimOptions, pictures: Sequence[Path], report: Report
     return BatchOutcome(tuple(pictures), tuple(images), batch, stages.seconds)
 
 
-def golden_of(artifact: SparseVit, codes: dict[Path, np.ndarray], stages: Stages) -> dict[Path, Result]:
-    """Every checkpoint of each image."""
+def obtain_golden(options: SimOptions, pictures: Sequence[Path], stages: Stages
+                  ) -> tuple[SparseVit, dict[Path, np.ndarray], dict[Path, Result]]:
+    """Stages ``export`` and ``golden``: the network, and the patch codes and every checkpoint of each picture."""
+    stages.begin("export")
+    artifact = obtain_artifact(options, stages.share)
+    loaded = {path: load_image(path) for path in pictures}
+    if options.layers is not None:
+        artifact = select_layers(artifact, *options.layers)
+    stages.begin("golden")
+    codes = {path: patch_codes(picture, artifact) for path, picture in loaded.items()}
     results = {}
     for path, patches in codes.items():
         results[path] = run(artifact, patches, record=True)
         stages.share(len(results) / len(codes))
-    return results
+    return artifact, codes, results
 
 
 def _simulate(program: Program, images: list[bytes], models: list[Estimate], classes: int, options: SimOptions,

@@ -20,56 +20,31 @@ import flows.cli_train  # noqa: F401 - these add their commands
 from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, print_json, progress_bars, screen
 from flows.cli_options import (
     ArtifactFile,
-    Balanced,
     BoardName,
-    Calibrate,
-    Calibration,
-    CalibrationImages,
-    DropLayers,
-    DropMode,
     GivenClusters,
     GivenGroups,
     Hardware,
-    KeepBlocks,
-    KeepNeurons,
-    KeepTokens,
-    Model,
-    Seed,
-    Threshold,
-    WeightBits,
-    Weights,
+    Layers,
     at_least,
-    export_options,
     given_hardware,
+    with_export,
 )
 from flows.contracts.errors import ConfigError
 
 
 @app.command()
+@with_export
 def sim(
-    model: Model = "deit_t",
+    export: Any,
     image: Annotated[list[Path] | None, typer.Option(help="Picture; may be repeated: several run back to back "
                                                           "(throughput mode). Default: a photograph of a cat.")] = None,
     repeat: Annotated[int, typer.Option(help="Run the images that many times over.")] = 1,
-    weights: Weights = None,
-    keep_blocks: KeepBlocks = None,
-    keep_tokens: KeepTokens = None,
-    keep_neurons: KeepNeurons = 1.0,
-    drop_layers: DropLayers = None,
-    drop_mode: DropMode = None,
-    threshold: Threshold = None,
-    balanced: Balanced = False,
-    calibration: Calibration = None,
-    calibration_images: CalibrationImages = None,
-    calibrate: Calibrate = None,
-    weight_bits: WeightBits = None,
-    seed: Seed = 0,
     artifact: ArtifactFile = None,
     board: BoardName = None,
     clusters: GivenClusters = None,
     hardware: Hardware = None,
     groups: GivenGroups = None,
-    layers: Annotated[str | None, typer.Option(help="Run only these blocks, as 0..2 or 5.")] = None,
+    layers: Layers = None,
     latency: Annotated[int, typer.Option(help="Memory: cycles from address to data.")] = 100,
     bandwidth: Annotated[float | None, typer.Option(help="Memory: bytes per cycle; 0 for the bus width. Default: 0, "
                                                          "or what the memory of --board gives.")] = None,
@@ -93,9 +68,7 @@ def sim(
         target, given = board_of(board), given_hardware(clusters, groups, hardware)
         pictures = (image or [default_image()]) * at_least("repeat", repeat, 1)
         options = SimOptions(
-            export=export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
-                                  threshold, balanced, calibration, calibration_images, calibrate, weight_bits, seed),
-            artifact=artifact, image=pictures[0], board=target, hardware=given, layers=layers_of(layers),
+            export=export, artifact=artifact, image=pictures[0], board=target, hardware=given, layers=layers_of(layers),
             memory=memory_of(target, latency=at_least("latency", latency, 1), stall=_percent("stall", stall),
                              bandwidth=None if bandwidth is None else at_least("bandwidth", bandwidth, 0)),
             trace=trace)
@@ -126,32 +99,18 @@ def sim(
 
 
 @app.command()
+@with_export
 def export(
+    export: Any,
     out: Annotated[Path, typer.Option(help="Artifact file to write.")],
-    model: Model = "deit_t",
-    weights: Weights = None,
-    keep_blocks: KeepBlocks = None,
-    keep_tokens: KeepTokens = None,
-    keep_neurons: KeepNeurons = 1.0,
-    drop_layers: DropLayers = None,
-    drop_mode: DropMode = None,
-    threshold: Threshold = None,
-    balanced: Balanced = False,
-    calibration: Calibration = None,
-    calibration_images: CalibrationImages = None,
-    calibrate: Calibrate = None,
-    weight_bits: WeightBits = None,
-    seed: Seed = 0,
 ) -> None:
     """Prune and quantize a model into one artifact file."""
     with errors():
-        from flows.contracts.artifact import save_artifact
-        options = export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
-                                 threshold, balanced, calibration, calibration_images, calibrate, weight_bits, seed)
         from algo.export import export as export_model
+        from flows.contracts.artifact import save_artifact
 
         with progress_bars() as show:
-            artifact = export_model(model, **options.arguments(), progress=show)
+            artifact = export_model(export.model, **export.arguments(), progress=show)
         save_artifact(artifact, out)
         screen.print(f"{escape(str(out))}: {artifact.model}, weights: {escape(artifact.weights)}", soft_wrap=True)
 

@@ -14,26 +14,12 @@ from rich.table import Table
 from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, print_json, progress_bars, screen
 from flows.cli_options import (
     ArtifactFile,
-    Balanced,
-    Calibrate,
-    Calibration,
-    CalibrationImages,
-    DropLayers,
-    DropMode,
     GivenClusters,
     GivenGroups,
     Hardware,
-    KeepBlocks,
-    KeepNeurons,
-    KeepTokens,
-    Model,
-    Seed,
-    Threshold,
-    WeightBits,
-    Weights,
     at_least,
-    export_options,
     given_hardware,
+    with_export,
 )
 from flows.contracts.errors import ConfigError
 
@@ -41,25 +27,13 @@ Deliverable = Annotated[Path, typer.Argument(help="Folder made by 'sievit verilo
 
 
 @app.command()
+@with_export
 def verilog(
+    export: Any,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("out"),
     board: Annotated[str | None, typer.Option(help="Board, a name of 'sievit boards' or a .yaml file: writes "
                                                    "everything that builds a bitstream, with program and driver. "
                                                    "Without: only vit_accel.v and hardware.json.")] = None,
-    model: Model = "deit_t",
-    weights: Weights = None,
-    keep_blocks: KeepBlocks = None,
-    keep_tokens: KeepTokens = None,
-    keep_neurons: KeepNeurons = 1.0,
-    drop_layers: DropLayers = None,
-    drop_mode: DropMode = None,
-    threshold: Threshold = None,
-    balanced: Balanced = False,
-    calibration: Calibration = None,
-    calibration_images: CalibrationImages = None,
-    calibrate: Calibrate = None,
-    weight_bits: WeightBits = None,
-    seed: Seed = 0,
     artifact: ArtifactFile = None,
     clusters: GivenClusters = None,
     groups: GivenGroups = None,
@@ -74,16 +48,14 @@ def verilog(
         from flows.sim_flow import ExportOptions, SimOptions
 
         given = given_hardware(clusters, groups, hardware)
-        options = export_options(model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode,
-                                 threshold, balanced, calibration, calibration_images, calibrate, weight_bits, seed)
         if board is None:
-            if options != ExportOptions() or image is not None:
+            if export != ExportOptions() or image is not None:
                 raise ConfigError("options of the model and --image need --board; without it give --artifact, or "
                                   "nothing for DeiT-Tiny")
             _plain_verilog(out, artifact, given)
             return
         with progress_bars() as show:
-            source = SimOptions(export=options, artifact=artifact, image=image)
+            source = SimOptions(export=export, artifact=artifact, image=image)
             params = _deliver(out, board, source, given, force, show)
         screen.print(f"{escape(str(out))}: {escape(params['network']['model'])} on "
                      f"{escape(params['board']['title'])}, configuration {params['config_hash_hex']}, "
@@ -92,17 +64,13 @@ def verilog(
 
 def _plain_verilog(out: Path, artifact: Path | None, given: dict[str, Any]) -> None:
     """vit_accel.v and hardware.json, sized for an artifact or for DeiT-Tiny."""
-    from flows.compile import config_for
+    from flows.compile import config_for, default_config
     from flows.contracts.artifact import load_artifact
     from flows.contracts.files import replacing
-    from flows.contracts.hardware import HardwareConfig
     from flows.sim_flow import write_json
     from sim.accelerator import verilog_of
 
-    if artifact is not None:
-        config = config_for(load_artifact(artifact), **given)
-    else:
-        config = HardwareConfig.from_dict({"banks": 16 if given.get("clusters", 4) > 8 else 8, **given})
+    config = default_config(**given) if artifact is None else config_for(load_artifact(artifact), **given)
     text = verilog_of(config)
     with replacing(out / "vit_accel.v") as part:
         part.write_text(text)

@@ -18,6 +18,7 @@ from flows.cli_options import (
     Hardware,
     KeepBlocks,
     KeepTokens,
+    Layers,
     Model,
     given_hardware,
 )
@@ -38,7 +39,7 @@ def hls(
     keep_tokens: KeepTokens = None,
     image: Annotated[list[Path] | None, typer.Option(help="Picture; may be repeated. Default: a photograph of a "
                                                           "cat.")] = None,
-    layers: Annotated[str | None, typer.Option(help="Run only these blocks, as 0..2 or 5.")] = None,
+    layers: Layers = None,
     board: BoardName = None,
     clusters: GivenClusters = None,
     groups: GivenGroups = None,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 import re
+import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from flows.cli_base import errors
 from flows.contracts.errors import ConfigError
 
 Model = Annotated[str, typer.Option(help="Model: a name of 'sievit models', or a plain ViT of timm.")]
@@ -42,6 +47,7 @@ GivenClusters = Annotated[int | None, typer.Option("--clusters", help="MAC clust
                                                    "Default: 4, or what suits --board.")]
 GivenGroups = Annotated[int | None, typer.Option("--groups", help="Token groups, each with that many clusters: 1, 2, 4 "
                                                  "or 8. Default: 1, or what suits --board.")]
+Layers = Annotated[str | None, typer.Option(help="Run only these blocks, as 0..2 or 5.")]
 ArtifactFile = Annotated[Path | None, typer.Option(help="Artifact made by 'sievit export'; replaces model options.")]
 
 
@@ -126,3 +132,39 @@ def export_options(
         weight_bits=None if weight_bits is None else parse_weight_bits(weight_bits), seed=seed)
     check_export(options)
     return options
+
+
+_EXPORT: dict[str, tuple[Any, Any]] = {
+    "model": (Model, "deit_t"), "weights": (Weights, None), "keep_blocks": (KeepBlocks, None),
+    "keep_tokens": (KeepTokens, None), "keep_neurons": (KeepNeurons, 1.0), "drop_layers": (DropLayers, None),
+    "drop_mode": (DropMode, None), "threshold": (Threshold, None), "balanced": (Balanced, False),
+    "calibration": (Calibration, None), "calibration_images": (CalibrationImages, None),
+    "calibrate": (Calibrate, None), "weight_bits": (WeightBits, None), "seed": (Seed, 0)}
+"""Type and default of the options that describe a network."""
+
+
+def with_export(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that describe a network, in the place of its parameter ``export``.
+
+    The command gets them as one :class:`flows.sim_flow.ExportOptions`.
+    """
+    hints = typing.get_type_hints(command, include_extras=True)
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name == "export":
+            parameters += [parameter.replace(name=option, annotation=kind, default=default)
+                           for option, (kind, default) in _EXPORT.items()]
+        else:
+            parameters.append(parameter.replace(annotation=hints[name]))
+    # Options have names, so their order matters to no one but the help.
+    keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+
+    @functools.wraps(command)
+    def with_options(**values: Any) -> None:
+        with errors():
+            export = export_options(**{name: values.pop(name) for name in _EXPORT})
+        command(export=export, **values)
+
+    with_options.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in keyword_only}
+    return with_options

@@ -70,9 +70,8 @@ def _board(name: str | None) -> Any:
 
 def _config(artifact: Path | None, model: str | None, given: dict[str, Any], board: Any) -> Any:
     """The configuration that the options describe."""
-    from flows.compile import config_for
+    from flows.compile import config_for, default_config
     from flows.contracts.artifact import load_artifact
-    from flows.contracts.hardware import HardwareConfig
 
     if artifact is not None and model is not None:
         raise ConfigError("--artifact and --model exclude each other")
@@ -83,10 +82,7 @@ def _config(artifact: Path | None, model: str | None, given: dict[str, Any], boa
 
         shipped = shipped_artifact("deit_t")
         return config_on(network or (load_artifact(shipped) if shipped else _skeleton("deit_t")), board, fixed=given)
-    if network is not None:
-        return config_for(network, **given)
-    width = {"banks": 16} if given.get("clusters", 4) > 8 else {}
-    return HardwareConfig.from_dict(width | given)
+    return default_config(**given) if network is None else config_for(network, **given)
 
 
 def _skeleton(model: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Group
@@ -13,23 +13,9 @@ from rich.table import Table
 from flows.cli_base import AsJson, app, errors, messages, print_json, progress_bars, screen
 from flows.cli_options import (
     ArtifactFile,
-    Balanced,
-    Calibrate,
-    Calibration,
-    CalibrationImages,
-    DropLayers,
-    DropMode,
     Hardware,
-    KeepBlocks,
-    KeepNeurons,
-    KeepTokens,
-    Model,
-    Seed,
-    Threshold,
-    WeightBits,
-    Weights,
-    export_options,
     given_hardware,
+    with_export,
 )
 from flows.contracts.resources import KINDS
 from flows.search import Point, SearchResult, parse_limits
@@ -39,27 +25,15 @@ EXIT_NONE = 1
 
 
 @app.command()
+@with_export
 def search(
+    export: Any,
     board: Annotated[str, typer.Option(help="Board: a name of 'sievit boards', or a .yaml file.")],
     latency_ms: Annotated[float | None, typer.Option(help="Take the smallest configuration with at most this time per "
                                                           "image. Default: the fastest that fits.")] = None,
     limit: Annotated[list[str] | None, typer.Option(help="Share of a resource that may be used, as lut=.6; may be "
                                                          "repeated. Default: lut=.7 ff=.5 dsp=.8 bram36=.8 "
                                                          "uram=.8.")] = None,
-    model: Model = "deit_t",
-    weights: Weights = None,
-    keep_blocks: KeepBlocks = None,
-    keep_tokens: KeepTokens = None,
-    keep_neurons: KeepNeurons = 1.0,
-    drop_layers: DropLayers = None,
-    drop_mode: DropMode = None,
-    threshold: Threshold = None,
-    balanced: Balanced = False,
-    calibration: Calibration = None,
-    calibration_images: CalibrationImages = None,
-    calibrate: Calibrate = None,
-    weight_bits: WeightBits = None,
-    seed: Seed = 0,
     artifact: ArtifactFile = None,
     clusters: Annotated[int | None, typer.Option(help="Only configurations with that many clusters.")] = None,
     groups: Annotated[int | None, typer.Option(help="Only configurations with that many token groups.")] = None,
@@ -75,9 +49,7 @@ def search(
 
         facts, limits = load_board(board), parse_limits(limit)
         given = given_hardware(clusters, groups, hardware)
-        options = SimOptions(artifact=artifact, export=export_options(
-            model, weights, keep_blocks, keep_tokens, keep_neurons, drop_layers, drop_mode, threshold, balanced,
-            calibration, calibration_images, calibrate, weight_bits, seed))
+        options = SimOptions(artifact=artifact, export=export)
         with progress_bars(quiet=as_json) as show:
             network = obtain_artifact(options, lambda share: show("export", share))
             result = find(network, facts, latency_ms=latency_ms, limits=limits, fixed=given, report=show)

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.batch_flow import golden_of
+from flows.batch_flow import first_mismatch, obtain_golden
 from flows.board_config import memory_of
 from flows.compile import Program, image_words
 from flows.compile.decode import dropping_steps
 from flows.contracts.artifact import SparseVit
 from flows.contracts.errors import ConfigError
 from flows.contracts.hardware import HardwareConfig
-from flows.contracts.preprocess import load_image, patch_codes
 from flows.hls_vectors import Vector
 from flows.sim_flow import (
     Outcome,
@@ -25,14 +24,13 @@ from flows.sim_flow import (
     SimOptions,
     Stages,
     estimate_for,
-    obtain_artifact,
     obtain_configured,
     obtain_program,
     verdict_of,
 )
 from hls_models.native import Engine, EngineRun, engine_for
 from sim.accelerator import Run
-from sim.golden.network import Result, select_layers
+from sim.golden.network import Result
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +53,7 @@ class HlsOutcome:
     @property
     def mismatch(self) -> str:
         """The first image that differs, and its first difference; empty when there is none."""
-        for number, (path, image) in enumerate(zip(self.pictures, self.images, strict=True), 1):
-            if image.mismatch:
-                where = f"image {number} of {len(self.images)} ({path.name}): " if len(self.images) > 1 else ""
-                return f"{where}{image.mismatch}"
-        return ""
+        return first_mismatch(self.pictures, self.images)
 
 
 def simulate_hls(options: SimOptions, pictures: Sequence[Path], report: Report | None = None) -> HlsOutcome:
@@ -108,14 +102,7 @@ def vectors_of(options: SimOptions, pictures: Sequence[Path], report: Report | N
 def _prepare(options: SimOptions, pictures: Sequence[Path], stages: Stages
              ) -> tuple[SparseVit, dict[Path, np.ndarray], dict[Path, Result], Program]:
     """Stages ``export``, ``golden``, ``search`` (for a board) and ``compile``."""
-    stages.begin("export")
-    artifact = obtain_artifact(options, stages.share)
-    loaded = {path: load_image(path) for path in pictures}
-    if options.layers is not None:
-        artifact = select_layers(artifact, *options.layers)
-    stages.begin("golden")
-    codes = {path: patch_codes(picture, artifact) for path, picture in loaded.items()}
-    golden = golden_of(artifact, codes, stages)
+    artifact, codes, golden = obtain_golden(options, pictures, stages)
     return artifact, codes, golden, obtain_configured(artifact, options, stages)[1]
 
 

@@ -14,6 +14,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from rtl.decoder import WordWrite
+from rtl.delay import delayed
 
 __all__ = ["WriteCrossing", "crossed", "registered"]
 
@@ -26,11 +27,7 @@ def registered(m: Module, value: Value, stages: int, name: str) -> Value:
 
     Single bits are reset, as they say whether the rest means anything.
     """
-    for stage in range(stages):
-        register = Signal(len(value), name=f"{name}_{stage}", reset_less=len(value) > 1, attrs=NO_SHIFT_REGISTER)
-        m.d.sync += register.eq(value)
-        value = register
-    return value
+    return delayed(m, value, stages, name, reset_less=len(value) > 1, attrs=NO_SHIFT_REGISTER)
 
 
 class WriteCrossing(wiring.Component):

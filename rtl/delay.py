@@ -56,10 +56,11 @@ class DelayLine(wiring.Component):
         return m
 
 
-def delayed(m: Module, value: Value, cycles: int, name: str, *, reset_less: bool = True) -> Value:
+def delayed(m: Module, value: Value, cycles: int, name: str, *, reset_less: bool = True,
+            attrs: dict[str, str] | None = None) -> Value:
     """``value`` after ``cycles`` registers; for narrow signals."""
     for stage in range(cycles):
-        register = Signal(value.shape(), name=f"{name}_{stage}", reset_less=reset_less)
+        register = Signal(value.shape(), name=f"{name}_{stage}", reset_less=reset_less, attrs=attrs or {})
         m.d.sync += register.eq(value)
         value = register
     return value

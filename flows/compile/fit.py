@@ -38,7 +38,7 @@ def config_for(artifact: SparseVit, clusters: int = 4, **options: object) -> Har
     """
     sizes: dict[str, object] = {option: size for _, size, option in _sizes(artifact)}
     sizes["max_tokens"] = ceil_div(artifact.tokens, BLOCK) * BLOCK
-    sizes["banks"] = 16 if clusters > 8 else 8
+    sizes["banks"] = _banks(clusters)
     sizes["clusters"] = clusters
     if clusters * int(options.get("groups", 1)) * BLOCK * BLOCK >= WIDE_STREAM_MACS:  # type: ignore[call-overload]
         sizes |= {"stream_bits": 512, "bus_bits": 512, "fifo_words": 4096, "image_fifo_words": _image_fifo(artifact)}
@@ -47,6 +47,16 @@ def config_for(artifact: SparseVit, clusters: int = 4, **options: object) -> Har
         stride = HardwareConfig.from_dict({**sizes, "score_heads": 1}).score_stride
         sizes["score_heads"] = max(1, min(artifact.heads, MAX_HEADS_LIMIT, 1024 // stride))
     return HardwareConfig.from_dict(sizes)
+
+
+def default_config(**options: object) -> HardwareConfig:
+    """Configuration for DeiT-Tiny's sizes, where there is no network to follow; ``options`` override any field."""
+    return HardwareConfig.from_dict({"banks": _banks(options.get("clusters", 4)), **options})
+
+
+def _banks(clusters: object) -> int:
+    """More clusters listen to more columns at a time."""
+    return 16 if int(clusters) > 8 else 8  # type: ignore[call-overload]
 
 
 def _image_fifo(artifact: SparseVit) -> int:

@@ -12,11 +12,9 @@ import pytest
 from boards.board import Board
 from boards.catalog import load_board
 from flows.contracts.artifact import SparseVit, TokenDrop
-from flows.contracts.errors import ConfigError
 from flows.contracts.hardware import HardwareConfig
 from flows.contracts.resources import KINDS, Resources
 from flows.deliver import write_folder
-from flows.deliver.check import tcl_interpreter
 from flows.search.find import model_parts
 from flows.search.limits import LIMITS
 from tests.accelerator.hardware import ONE
@@ -69,12 +67,3 @@ def fixture_folder(pristine: MakeFolder, tmp_path: Path) -> MakeFolder:
         return shutil.copytree(pristine(name, groups), tmp_path / name)
 
     return make
-
-
-@pytest.fixture(name="tcl")
-def fixture_tcl() -> None:
-    """Skip where no Tcl interpreter is installed."""
-    try:
-        tcl_interpreter()
-    except ConfigError as error:
-        pytest.skip(str(error))

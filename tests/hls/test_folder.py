@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,13 +10,14 @@ import pytest
 
 from boards.catalog import board_names, load_board
 from flows.contracts.errors import ConfigError
+from flows.deliver.check import tcl_interpreter
 from flows.hls_folder import Target, project_script, write_hls_folder
 from hls_models import build
 from tests.accelerator.hardware import FOUR, TWO
 from tests.factory import random_artifact
 from tests.hls.networks import make_case
 
-needs_tcl = pytest.mark.skipif(shutil.which("tclsh") is None, reason="needs tclsh")
+needs_tcl = pytest.mark.usefixtures("tcl")
 
 COMMANDS = {
     "open_project": {"-reset": 0}, "set_top": {}, "add_files": {"-tb": 0, "-cflags": 1},
@@ -56,7 +56,7 @@ def run_script(folder: Path, steps: str | None = None) -> list[str]:
     environment = {name: value for name, value in os.environ.items() if name != "SIEVIT_HLS_STEPS"}
     if steps is not None:
         environment["SIEVIT_HLS_STEPS"] = steps
-    done = subprocess.run(["tclsh", str(wrapper)], capture_output=True, text=True, check=False, timeout=60,
+    done = subprocess.run([*tcl_interpreter(), str(wrapper)], capture_output=True, text=True, check=False, timeout=60,
                           env=environment)
     if done.returncode:
         raise RuntimeError(done.stderr)
