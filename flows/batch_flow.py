@@ -93,7 +93,7 @@ def simulate_batch(options: SimOptions, pictures: Sequence[Path], report: Report
     for index, (path, part) in enumerate(zip(pictures, batch.images, strict=True)):
         comparison, mismatch = verdict_of(golden[path], part, program, kept=index == len(pictures) - 1)
         images.append(Outcome(artifact, config, program, golden[path], part, comparison, mismatch, models[path],
-                              stages.seconds, options.board))
+                              stages.seconds, path, options.board))
         stages.share((index + 1) / len(pictures))
     stages.begin("")
     return BatchOutcome(tuple(pictures), tuple(images), batch, stages.seconds)

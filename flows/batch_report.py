@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.batch_flow import BatchOutcome
+from flows.runs import stamp
 from flows.sim_report import best_classes, board_row, work_of
 
 
@@ -27,6 +28,7 @@ def report_of_batch(outcome: BatchOutcome) -> dict[str, Any]:
     steady = cycles / len(later)
     stalls = first.run.stalls
     return {
+        **stamp("batch", artifact=first.artifact, config=config),
         "model": first.artifact.model,
         "board": first.board.name if first.board else None,
         "weights": first.artifact.weights,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,9 +61,11 @@ def sim(
         from flows.batch_flow import simulate_batch
         from flows.batch_report import batch_tables, report_of_batch
         from flows.board_config import board_of, memory_of
+        from flows.contracts.files import write_json
         from flows.hls_flow import simulate_hls
         from flows.hls_report import hls_tables, report_of_hls
-        from flows.sim_flow import SimOptions, default_image, layers_of, simulate_network, write_json
+        from flows.runs.simulation import keep_simulation
+        from flows.sim_flow import SimOptions, default_image, layers_of, simulate_network
         from flows.sim_report import report_of, tables
 
         target, given = board_of(board), given_hardware(clusters, groups, hardware)
@@ -88,11 +91,12 @@ def sim(
                 content = report_of(outcome)
                 shown = tables(outcome, content)
         write_json(report, content)
+        folder = keep_simulation(options, pictures, content)
         if as_json:
             print_json(content)
         else:
             screen.print(shown)
-            screen.print(f"report: {escape(str(report))}")
+            screen.print(f"report: {escape(str(report))}, kept for dashboards in {escape(str(folder))}", soft_wrap=True)
         if content["mismatch"]:
             messages.print(f"mismatch: {content['mismatch']}", markup=False, highlight=False, soft_wrap=True)
             raise typer.Exit(EXIT_MISMATCH)
@@ -163,8 +167,9 @@ def bench(
         from flows.bench import BenchOptions, bench_rows
         from flows.bench_check import BASELINE, load_baseline, models_in
         from flows.bench_check import record as record_baseline
+        from flows.contracts.files import write_json
         from flows.published import load_published
-        from flows.sim_flow import write_json
+        from flows.runs import keep, stamp
 
         if check and record:
             raise ConfigError("--check and --record exclude each other")
@@ -175,7 +180,8 @@ def bench(
         systems = load_published()
         with progress_bars(quiet=as_json) as show:
             rows = bench_rows(options, show)
-        content = {"rows": rows, "published": [system.as_dict() for system in systems]}
+        content = {**stamp("bench"), "rows": rows, "published": [system.as_dict() for system in systems]}
+        keep(content, "-".join(options.models), dataclasses.asdict(options))
         if report is not None:
             write_json(report, content)
         if record:

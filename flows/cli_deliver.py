@@ -66,8 +66,7 @@ def _plain_verilog(out: Path, artifact: Path | None, given: dict[str, Any]) -> N
     """vit_accel.v and hardware.json, sized for an artifact or for DeiT-Tiny."""
     from flows.compile import config_for, default_config
     from flows.contracts.artifact import load_artifact
-    from flows.contracts.files import replacing
-    from flows.sim_flow import write_json
+    from flows.contracts.files import replacing, write_json
     from sim.accelerator import verilog_of
 
     config = default_config(**given) if artifact is None else config_for(load_artifact(artifact), **given)

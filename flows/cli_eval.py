@@ -95,16 +95,20 @@ def evaluate(
                 result = measure_artifact(load_artifact(artifact), pack, progress=show, **common)
             else:
                 result = measure(model, pack, progress=show, **common, **_dense_unless_trained(options))
-        _show(report_of(result), tables(result), report, as_json=as_json)
+        _show(pack, report_of(result), tables(result), report, as_json=as_json)
         if result.differing_logits:
             messages.print(f"mismatch: {result.differing_logits} logits of the fake-quantized network are not those of "
                            "the integer network", highlight=False, soft_wrap=True)
             raise typer.Exit(EXIT_MISMATCH)
 
 
-def _show(content: dict[str, Any], shown: RenderableType, report: Path | None, *, as_json: bool) -> None:
-    from flows.sim_flow import write_json
+def _show(source: Path, content: dict[str, Any], shown: RenderableType, report: Path | None, *, as_json: bool) -> None:
+    from flows.cache import file_hash
+    from flows.contracts.files import write_json
+    from flows.runs import keep
 
+    keep(content, f"{content['model']}-{source.stem}", [content["artifact_hash"], content["weights"], content["images"],
+                                                        file_hash(source)])
     if report is not None:
         write_json(report, content)
     if as_json:
@@ -129,7 +133,7 @@ def _evaluate_swin(pack: Path, options: ExportOptions, common: dict[str, Any], r
     with progress_bars(quiet=as_json) as show:
         result = measure_swin(options.model, pack, weights=options.weights, seed=options.seed, images=common["images"],
                               progress=show)
-    _show(swin_report(result), swin_tables(result), report, as_json=as_json)
+    _show(pack, swin_report(result), swin_tables(result), report, as_json=as_json)
 
 
 def _refuse_for_swin(options: ExportOptions, common: dict[str, Any]) -> None:

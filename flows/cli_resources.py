@@ -34,14 +34,17 @@ def resources(
 ) -> None:
     """Resources and logic depth of the accelerator by open synthesis (Yosys), unit by unit, against a board."""
     with errors():
+        from flows.contracts.files import write_json
         from flows.resources.report import deep_units, table_of
-        from flows.sim_flow import write_json
+        from flows.runs import keep
 
         at_least("workers", workers, 1)
         place = _board(board)
         config = _config(artifact, model, given_hardware(clusters, groups, hardware), place)
         chosen = family or (place.family if place else default_family(config))
         report = _estimate(config, chosen, place) if estimate else _synthesize(config, chosen, place, workers, as_json)
+        keep(report, f"{place.name if place else chosen}-{report['source'].split()[0]}",
+             [report["config_hash"], chosen, place.name if place else None, report["source"]])
         if out is not None:
             write_json(out, report)
         if as_json:

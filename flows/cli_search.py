@@ -44,8 +44,10 @@ def search(
     """Find the hardware configuration to build for a network on a board, with its reasons."""
     with errors():
         from boards.catalog import load_board
+        from flows.contracts.files import write_json
+        from flows.runs import keep, stamp
         from flows.search import search as find
-        from flows.sim_flow import SimOptions, obtain_artifact, write_json
+        from flows.sim_flow import SimOptions, obtain_artifact
 
         facts, limits = load_board(board), parse_limits(limit)
         given = given_hardware(clusters, groups, hardware)
@@ -53,10 +55,14 @@ def search(
         with progress_bars(quiet=as_json) as show:
             network = obtain_artifact(options, lambda share: show("export", share))
             result = find(network, facts, latency_ms=latency_ms, limits=limits, fixed=given, report=show)
+        content = {**stamp("search", artifact=network, config=result.choice.config if result.choice else None),
+                   **result.to_dict()}
+        keep(content, f"{network.model}-{facts.name}",
+             [network.content_hash(), facts.name, latency_ms, limits, given])
         if out is not None:
-            write_json(out, result.to_dict())
+            write_json(out, content)
         if as_json:
-            print_json(result.to_dict())
+            print_json(content)
         else:
             screen.print(search_tables(result))
         if result.choice is None:

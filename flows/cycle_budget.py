@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from flows.contracts.errors import ConfigError, SievitError
+from flows.contracts.files import write_json
 from flows.cycle_cost import MARGIN, cycle_cost, dense_hardware
-from flows.sim_flow import ExportOptions, SimOptions, default_image, simulate_network, write_json
+from flows.sim_flow import ExportOptions, SimOptions, default_image, simulate_network
 
 
 @dataclass(frozen=True)

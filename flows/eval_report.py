@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.accuracy import Evaluation, Row
+from flows.runs import stamp
 
 TITLES = {"float": "float", "fake": "fake-quantized", "integer": "integer"}
 
@@ -18,6 +19,7 @@ TITLES = {"float": "float", "fake": "fake-quantized", "integer": "integer"}
 def report_of(result: Evaluation) -> dict[str, Any]:
     """Everything, as JSON can hold it."""
     return {
+        **stamp("eval", artifact=result.artifact_hash),
         "model": result.model,
         "weights": result.weights,
         "images": result.images,

@@ -80,7 +80,7 @@ def simulate_hls(options: SimOptions, pictures: Sequence[Path], report: Report |
     words = {path: image_words(program, patches).tobytes() for path, patches in codes.items()}
     images = []
     for index, path in enumerate(pictures):
-        images.append(_outcome(artifact, program, golden[path], engine, words[path], options, stages))
+        images.append(_outcome(path, artifact, program, golden[path], engine, words[path], options, stages))
         stages.share((index + 1) / len(pictures))
     seconds = best_seconds(engine, program, [words[path] for path in pictures])
     stages.begin("")
@@ -125,12 +125,12 @@ def _refuse(options: SimOptions) -> None:
                           "use --engine rtl")
 
 
-def _outcome(artifact: SparseVit, program: Program, golden: Result, engine: Engine, image: bytes,
-             options: SimOptions, stages: Stages) -> Outcome:
+def _outcome(picture: Path, artifact: SparseVit, program: Program, golden: Result, engine: Engine,
+             image: bytes, options: SimOptions, stages: Stages) -> Outcome:
     run = run_of(engine.run(program.stream, [image], record=True), golden.logits.size)
     comparison, mismatch = verdict_of(golden, run, program)
     return Outcome(artifact, program.config, program, golden, run, comparison, _in_other_words(mismatch),
-                   estimate_for(program, golden, options.memory), stages.seconds, options.board)
+                   estimate_for(program, golden, options.memory), stages.seconds, picture, options.board)
 
 
 def _in_other_words(mismatch: str) -> str:

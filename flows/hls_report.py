@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.hls_flow import HlsOutcome
+from flows.runs import stamp
 from flows.sim_flow import Outcome
 from flows.sim_report import best_classes, board_row, classes_table, work_of
 
@@ -22,6 +23,7 @@ def report_of_hls(outcome: HlsOutcome) -> dict[str, Any]:
     first = outcome.images[0]
     config, rows = first.config, [_row(image) for image in outcome.images]
     return {
+        **stamp("hls", artifact=first.artifact, config=config),
         "engine": "hls",
         "model": first.artifact.model,
         "board": first.board.name if first.board else None,

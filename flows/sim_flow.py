@@ -7,15 +7,12 @@ next run.
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from boards.board import Board
 from flows.board_config import hardware_on
@@ -32,7 +29,6 @@ from flows.compile import (
 from flows.compile.decode import dropping_steps
 from flows.contracts.artifact import SparseVit, load_artifact, save_artifact
 from flows.contracts.errors import ArtifactError, ConfigError, MismatchError
-from flows.contracts.files import replacing
 from flows.contracts.hardware import HardwareConfig
 from flows.contracts.preprocess import load_image, patch_codes
 from flows.shipped import shipped_artifact
@@ -109,6 +105,7 @@ class Outcome:
     comparison : None when hardware and golden model differ
     mismatch : the first difference in words, empty when there is none
     estimate : cycle model for this image's tokens and this memory
+    picture : the image file
     board : the board that the configuration was chosen for, if any
     seconds : wall clock by stage
     """
@@ -122,6 +119,7 @@ class Outcome:
     mismatch: str
     estimate: Estimate
     seconds: dict[str, float]
+    picture: Path
     board: Board | None = None
 
 
@@ -160,11 +158,12 @@ def simulate_network(options: SimOptions, report: Report | None = None) -> Outco
     stages = Stages(report)
     stages.begin("export")
     artifact = obtain_artifact(options, stages.share)
-    picture = load_image(options.image or default_image())
+    picture = options.image or default_image()
+    pixels = load_image(picture)
     if options.layers is not None:
         artifact = select_layers(artifact, *options.layers)
     stages.begin("golden")
-    codes = patch_codes(picture, artifact)
+    codes = patch_codes(pixels, artifact)
     golden = run(artifact, codes, record=True)
     config, program, built = obtain_hardware(artifact, options, stages)
     stages.begin("simulate")
@@ -178,7 +177,7 @@ def simulate_network(options: SimOptions, report: Report | None = None) -> Outco
     comparison, mismatch = verdict_of(golden, result, program)
     stages.begin("")
     return Outcome(artifact, config, program, golden, result, comparison, mismatch, model, stages.seconds,
-                   options.board)
+                   picture, options.board)
 
 
 def obtain_hardware(artifact: SparseVit, options: SimOptions, stages: Stages) -> tuple[HardwareConfig, Program, Build]:
@@ -323,17 +322,3 @@ def default_image() -> Path:
     import skimage
 
     return Path(skimage.__file__).parent / "data" / "chelsea.png"
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a report; a reader sees the old or the new file, never a part."""
-    with replacing(path) as part:
-        part.write_text(json.dumps(content, indent=2, default=_plain) + "\n")
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return str(value)

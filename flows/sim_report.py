@@ -12,6 +12,7 @@ from boards.board import Board
 from flows import breakdown
 from flows.contracts.artifact import SparseVit
 from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
+from flows.runs import stamp
 from flows.sim_flow import Outcome
 from sim.compare import step_cycles
 from sim.golden.network import Result
@@ -29,6 +30,8 @@ def report_of(outcome: Outcome) -> dict[str, Any]:
     macs, bound = work_of(outcome)
     stalls = run.stalls
     return {
+        **stamp("sim", artifact=outcome.artifact, config=config),
+        "image": str(outcome.picture),
         "model": outcome.artifact.model,
         "board": outcome.board.name if outcome.board else None,
         "weights": outcome.artifact.weights,

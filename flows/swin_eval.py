@@ -14,6 +14,7 @@ from rich.text import Text
 from flows.accuracy import Row, choose_images, labels_in, rows_of
 from flows.contracts.images import open_images
 from flows.eval_report import accuracy_table
+from flows.runs import stamp
 
 Progress = Callable[[str, float], None]
 
@@ -86,7 +87,7 @@ def measure_swin(name: str, source: Path | str, *, weights: Path | None = None, 
 def swin_report(result: SwinEvaluation) -> dict[str, Any]:
     """Everything, as JSON can hold it; the names are those of :func:`flows.eval_report.report_of`."""
     fields = dataclasses.asdict(result)
-    return {"architecture": "swin", "networks": {"float": fields.pop("row")}, **fields}
+    return {**stamp("eval"), "architecture": "swin", "networks": {"float": fields.pop("row")}, **fields}
 
 
 def swin_tables(result: SwinEvaluation) -> RenderableType:

@@ -16,3 +16,9 @@ def fixture_tcl() -> None:
         tcl_interpreter()
     except ConfigError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(autouse=True)
+def _own_runs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of tests are kept apart from the user's."""
+    monkeypatch.setenv("SIEVIT_RUNS", str(tmp_path_factory.getbasetemp() / "runs"))

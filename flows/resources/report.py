@@ -12,6 +12,7 @@ from flows.contracts.hardware import HardwareConfig
 from flows.contracts.resources import KINDS, Resources
 from flows.resources.accelerator import FABRIC_REGISTERS, unit_name
 from flows.resources.synth import SynthesisResult
+from flows.runs import stamp
 
 TITLES = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram36": "BRAM36", "uram": "URAM"}
 MAX_LEVELS = 6
@@ -30,7 +31,7 @@ def report_of(result: SynthesisResult, config: HardwareConfig, board: Board | No
     units = [{"name": unit_name(unit.name, unit.instances), "count": unit.instances, **unit.resources.to_dict(),
               "path": vars(unit.path) if unit.path else None} for unit in result.units]
     report: dict[str, Any] = {
-        "source": "open synthesis", "hardware": config.to_dict(), "config_hash": f"{config.config_hash():08x}",
+        **stamp("resources", config=config), "source": "open synthesis", "hardware": config.to_dict(),
         "family": result.family, "units": units, "total": result.total.to_dict(), "note": FABRIC_REGISTERS}
     if board is not None:
         report["board"] = _board(board, result.total)
@@ -44,7 +45,7 @@ def estimate_of(shares: Mapping[str, Resources], counts: Mapping[str, int], conf
     units = [{"name": name, "count": counts.get(name, 1), **(share * (1 / counts.get(name, 1))).to_dict(), "path": None}
              for name, share in shares.items()]
     report: dict[str, Any] = {
-        "source": "analytical model", "hardware": config.to_dict(), "config_hash": f"{config.config_hash():08x}",
+        **stamp("resources", config=config), "source": "analytical model", "hardware": config.to_dict(),
         "family": family, "units": units, "total": total.to_dict(), "note": FABRIC_REGISTERS}
     if board is not None:
         report["board"] = _board(board, total)

@@ -1,5 +1,8 @@
 """Small circuits whose resources and logic depth are known by counting."""
 
+# Amaranth makes the members of components at run time, where a type checker does not see them.
+# pyright: reportAttributeAccessIssue=none, reportInvalidTypeForm=none, reportArgumentType=none
+
 from collections.abc import Callable
 
 from amaranth.hdl import Cat, Module, Signal, signed
