@@ -17,7 +17,7 @@ def content(**more: object) -> dict[str, object]:
 
 
 def test_kept_and_found(tmp_path: Path) -> None:
-    folder = keep(content(total=3), "zcu102 synthesis", ["question"], {"more.txt": lambda path: _write(path)}, tmp_path)
+    folder = keep(content(total=3), "zcu102 synthesis", ["question"], {"more.txt": _write}, tmp_path)
     assert folder.name.startswith("resources-zcu102_synthesis-")
     assert (folder / "more.txt").read_text() == "attached"
     (run,) = find(tmp_path)
