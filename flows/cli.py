@@ -11,6 +11,7 @@ from rich.markup import escape
 
 import flows.cli_boards
 import flows.cli_deliver
+import flows.cli_diff
 import flows.cli_eval
 import flows.cli_hls
 import flows.cli_prune
@@ -53,6 +54,8 @@ def sim(
     engine: Annotated[str, typer.Option(help="rtl: the simulated circuit. hls: the C++ models, compiled for this "
                                              "machine; no cycles, but hundreds of times faster.")] = "rtl",
     report: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("report.json"),
+    run_dir: Annotated[Path | None, typer.Option(help="Leave the run here for 'sievit diff'. Default: only a run that "
+                                                      "differs stays, below build/runs.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a network on the simulated accelerator and compare every integer with the golden model."""
@@ -62,6 +65,7 @@ def sim(
         from flows.board_config import board_of, memory_of
         from flows.hls_flow import simulate_hls
         from flows.hls_report import hls_tables, report_of_hls
+        from flows.run_folder import keep_run
         from flows.sim_flow import SimOptions, default_image, layers_of, simulate_network, write_json
         from flows.sim_report import report_of, tables
 
@@ -71,30 +75,37 @@ def sim(
             export=export, artifact=artifact, image=pictures[0], board=target, hardware=given, layers=layers_of(layers),
             memory=memory_of(target, latency=at_least("latency", latency, 1), stall=_percent("stall", stall),
                              bandwidth=None if bandwidth is None else at_least("bandwidth", bandwidth, 0)),
-            trace=trace)
+            trace=trace, run_dir=run_dir)
         if engine not in ("rtl", "hls"):
             raise ConfigError(f"--engine must be rtl or hls, not {engine!r}")
         with progress_bars(quiet=as_json) as show:
             if engine == "hls":
                 modelled = simulate_hls(options, pictures, show)
+                images = modelled.images
                 content = report_of_hls(modelled)
                 shown = hls_tables(modelled, content)
             elif len(pictures) > 1:
                 several = simulate_batch(options, pictures, show)
+                images = several.images
                 content = report_of_batch(several)
                 shown = batch_tables(several, content)
             else:
                 outcome = simulate_network(options, show)
+                images = (outcome,)
                 content = report_of(outcome)
                 shown = tables(outcome, content)
         write_json(report, content)
+        kept = keep_run(pictures, images, options, engine)
         if as_json:
             print_json(content)
         else:
             screen.print(shown)
             screen.print(f"report: {escape(str(report))}")
+            if run_dir is not None and not content["mismatch"]:
+                screen.print(f"run: {escape(str(kept))}", soft_wrap=True)
         if content["mismatch"]:
             messages.print(f"mismatch: {content['mismatch']}", markup=False, highlight=False, soft_wrap=True)
+            messages.print(f"to look into it: sievit diff {kept}", markup=False, highlight=False, soft_wrap=True)
             raise typer.Exit(EXIT_MISMATCH)
 
 

@@ -14,8 +14,8 @@ def for_waveform(text: str) -> str:
     """The same circuit with other names inside, and with fewer signals to record.
 
     Fields of structures have names with dots and brackets (``\\current.drop``), which viewers take for levels of the
-    hierarchy; they become ``current__drop``, as fields of ports are called. What Yosys has made up (``\\$123``, ``_12_``)
-    is not traced: it is half of the bytes, and no one looks for it.
+    hierarchy; they become ``current__drop``, as fields of ports are called. What Yosys has made up (``\\$123``,
+    ``_12_``) is not traced: it is half of the bytes, and no one looks for it.
 
     Parameters
     ----------

@@ -38,6 +38,11 @@ class Views:
     gtkwave: Path
     surfer: Path
 
+    @classmethod
+    def of(cls, wave: Path) -> Views:
+        """The files that belong to a waveform."""
+        return cls(wave.with_suffix(".gtkw"), wave.with_suffix(".sucl"))
+
 
 def write_views(wave: Path, cycle: int | None = None) -> Views:
     """Write both files beside a waveform of :func:`sim.accelerator.run_frames`.
@@ -54,7 +59,7 @@ def write_views(wave: Path, cycle: int | None = None) -> Views:
     """
     groups = groups_in(read_hierarchy(wave))
     time = None if cycle is None else time_of(wave, cycle)
-    views = Views(wave.with_suffix(".gtkw"), wave.with_suffix(".sucl"))
+    views = Views.of(wave)
     with replacing(views.gtkwave) as part, part.open("w") as file:
         _gtkwave(file, wave, groups, time)
     with replacing(views.surfer) as part:
