@@ -9,7 +9,7 @@ from typing import Any
 from flows.contracts.errors import MismatchError
 from flows.meaning import Meaning, meaning_of
 from flows.run_folder import SavedRun
-from sim.compare import Difference, RecordMismatch, check_starts, compare, compare_logits
+from sim.compare import Difference, RecordMismatchError, check_starts, compare, compare_logits
 from sim.differences import Seen, Window, observe, window
 from sim.golden.network import run as golden_run
 from sim.probes import PROBES, UNITS
@@ -59,7 +59,7 @@ def diff_of(run: SavedRun) -> Diff:
         check_starts(run.records, run.steps)
         compare(golden.checkpoints, run.records, run.steps, run.config, golden.unused)
         compare_logits(golden.logits, run.logits)
-    except RecordMismatch as error:
+    except RecordMismatchError as error:
         first, text = error.difference, str(error)
     except MismatchError as error:
         text = str(error)

@@ -91,7 +91,7 @@ def default_folder(run: SavedRun) -> Path:
 
 
 def keep_run(pictures: Sequence[Path], outcomes: Sequence[Outcome], options: SimOptions, engine: Engine) -> Path | None:
-    """Save the first image's run that differs, or with ``options.run_dir`` the first one in any case.
+    """Save the run of the first image that differs; of one that went well only where it has a folder anyway.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def keep_run(pictures: Sequence[Path], outcomes: Sequence[Outcome], options: Sim
     The folder; None when nothing was saved.
     """
     number = next((index for index, outcome in enumerate(outcomes) if outcome.mismatch), None)
-    if number is None and options.run_dir is None:
+    if number is None and options.run_dir is None and outcomes[0].run.wave is None:
         return None
     run = run_of_outcome(outcomes[number or 0], pictures[number or 0], options, engine)
     folder = options.run_dir or default_folder(run)
@@ -134,8 +134,8 @@ def load_run(folder: Path) -> SavedRun:
         When the network's file is damaged.
     """
     if not (folder / FACTS).is_file():
-        raise ConfigError(f"{folder} holds no run; 'sievit sim --run-dir {folder}' leaves one there, and every run that "
-                          "differs says where it is")
+        raise ConfigError(f"{folder} holds no run; 'sievit sim --run-dir {folder}' leaves one there, and every run "
+                          "that differs says where it is")
     try:
         facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
         with np.load(folder / ARRAYS) as arrays:

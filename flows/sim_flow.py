@@ -37,7 +37,7 @@ from flows.contracts.hardware import HardwareConfig
 from flows.contracts.preprocess import load_image, patch_codes
 from flows.shipped import shipped_artifact
 from sim.accelerator import Frame, MemoryOptions, Run, build_accelerator, run_frames
-from sim.compare import Comparison, RecordMismatch, check_starts, compare, compare_logits
+from sim.compare import Comparison, RecordMismatchError, check_starts, compare, compare_logits
 from sim.golden.network import Result, run, select_layers
 from sim.runner import Build
 from sim.wave_files import write_views
@@ -219,7 +219,7 @@ def cycle_of(golden: Result, result: Run, program: Program) -> int | None:
     """Cycle of the first difference that :func:`compare_run` finds; None when it has none."""
     try:
         compare_run(golden, result, program)
-    except RecordMismatch as error:
+    except RecordMismatchError as error:
         return error.difference.cycle
     except MismatchError:
         pass

@@ -75,7 +75,7 @@ class Difference:
         return 1 << 62 if self.cycle is None else self.cycle
 
 
-class RecordMismatch(MismatchError):
+class RecordMismatchError(MismatchError):
     """The comparison failed at :attr:`difference`, the first one in time."""
 
     def __init__(self, difference: Difference) -> None:
@@ -210,7 +210,7 @@ def compare(checkpoints: Mapping[str, np.ndarray], records: np.ndarray, steps: S
     ------
     MismatchError
         Naming step, unit, token and channel of the first wrong integer in time, both values, and the cycle; or what
-        is missing or superfluous. A :class:`RecordMismatch` wherever it is about a single record or word.
+        is missing or superfluous. A :class:`RecordMismatchError` wherever it is about a single record or word.
     """
     if len(records) and int(records["step"].max()) >= len(steps):
         raise MismatchError(f"a record has step {int(records['step'].max())}, the program has {len(steps)} steps")
@@ -230,7 +230,7 @@ def compare(checkpoints: Mapping[str, np.ndarray], records: np.ndarray, steps: S
             expected = [part for part in parts if part.unit == probe.unit]
             differences += _compare_unit(step, probe.unit, expected, mine)
         if differences:
-            raise RecordMismatch(min(differences, key=lambda found: (found.when, found.text)))
+            raise RecordMismatchError(min(differences, key=lambda found: (found.when, found.text)))
         for part in parts:
             compared[part.checkpoint] = compared.get(part.checkpoint, 0) + part.values.size
     if left := [name for name in checkpoints if name not in compared and not _all_unused(name, checkpoints, unused)]:
