@@ -52,6 +52,7 @@ class Evaluation:
     differing_logits : integers in which the fake-quantized and the integer network differ; None without the former
     cost : on the chosen accelerator
     tokens : mean number of tokens alive at first and after each block
+    integer_images_per_second : speed of the integer network's engine per core, by processor time
     """
 
     model: str
@@ -61,6 +62,7 @@ class Evaluation:
     differing_logits: int | None
     cost: Cost
     tokens: tuple[float, ...]
+    integer_images_per_second: float
 
     @property
     def top1_drop_points(self) -> float:
@@ -137,7 +139,8 @@ def _evaluate(task: Task, data: LabelledImages, chosen: list[int], workers: int 
     return Evaluation(
         model=artifact.model, weights=artifact.weights, images=len(chosen), rows=rows_of(answers.logits, labels),
         differing_logits=_differing(answers), cost=cost_of(artifact, clusters, hardware, list(tokens)),
-        tokens=(artifact.tokens, *(float(count) for count in tokens)))
+        tokens=(artifact.tokens, *(float(count) for count in tokens)),
+        integer_images_per_second=len(chosen) / answers.integer_seconds)
 
 
 def _on_hls_models(task: Task, config: HardwareConfig, report: Progress) -> Task:

@@ -96,7 +96,7 @@ def test_wrong_multiplier(engine: str, artifact_file: Path, monkeypatch: pytest.
     differing = {each: int((right[each] != wrong[each]).sum()) for each in right if (right[each] != wrong[each]).any()}
     assert {row["checkpoint"]: row["wrong"] for row in report["checkpoints"]} == differing
     assert [row["checkpoint"] for row in report["checkpoints"]] == [name, f"block{BLOCK}.mlp", "norm", "logits"]
-    assert [row["channels"] for row in report["checkpoints"]][0] == 1
+    assert report["checkpoints"][0]["channels"] == 1
     near = report["near"]
     at = near["tokens"].index(token), near["channels"].index(CHANNEL)
     assert near["hardware"][at[0]][at[1]] == first["hardware"] and near["golden"][at[0]][at[1]] == first["golden"]
@@ -203,7 +203,8 @@ def test_unknown_engine() -> None:
 
 def test_meaning() -> None:
     """Real values are those of the formulas that made the codes."""
-    scales = {"residual": 0.001, "logits": 0.01, "blocks.0.score": 0.05, "blocks.1.score": 0.25, "blocks.0.hidden": 0.02}
+    scales = {"residual": 0.001, "logits": 0.01, "blocks.0.score": 0.05, "blocks.1.score": 0.25,
+              "blocks.0.hidden": 0.02}
     artifact = dataclasses.replace(random_artifact(depth=2), scales=scales)
     assert meaning_of(artifact, "block1.mlp", 3).value(-1500) == pytest.approx(-1.5)
     assert meaning_of(artifact, "embed", 0).difference(30, 20) == pytest.approx(0.01)
