@@ -10,7 +10,7 @@ from rich.table import Table
 
 from flows.batch_flow import BatchOutcome
 from flows.runs import stamp
-from flows.sim_report import best_classes, board_row, work_of
+from flows.sim_report import best_classes, board_row, viewers, wave_rows, work_of
 
 
 def report_of_batch(outcome: BatchOutcome) -> dict[str, Any]:
@@ -51,6 +51,7 @@ def report_of_batch(outcome: BatchOutcome) -> dict[str, Any]:
         "program_bytes": first.program.stream.size,
         "registers": batch.registers,
         "waveform": str(batch.wave) if batch.wave else None,
+        "wave_viewers": viewers(batch.wave),
         "simulation_seconds": batch.wall_seconds,
         "stage_seconds": outcome.seconds,
         "wall_seconds": sum(outcome.seconds.values()),
@@ -121,7 +122,7 @@ def _figures(outcome: BatchOutcome, report: dict[str, Any]) -> Table:
     if constant:
         rows["constant data"] = f"[yellow]{', '.join(constant)}"
     if report["waveform"]:
-        rows["waveform"] = escape(report["waveform"])
+        rows |= wave_rows(report)
     table = Table(show_header=False)
     for name, text in rows.items():
         table.add_row(name, text)

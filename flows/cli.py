@@ -12,6 +12,7 @@ from rich.markup import escape
 
 import flows.cli_boards
 import flows.cli_deliver
+import flows.cli_diff
 import flows.cli_eval
 import flows.cli_hls
 import flows.cli_prune
@@ -54,6 +55,8 @@ def sim(
     engine: Annotated[str, typer.Option(help="rtl: the simulated circuit. hls: the C++ models, compiled for this "
                                              "machine; no cycles, but hundreds of times faster.")] = "rtl",
     report: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("report.json"),
+    run_dir: Annotated[Path | None, typer.Option(help="Leave the run here for 'sievit diff'. Default: only a run that "
+                                                      "differs stays, below build/runs.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a network on the simulated accelerator and compare every integer with the golden model."""
@@ -64,6 +67,7 @@ def sim(
         from flows.contracts.files import write_json
         from flows.hls_flow import simulate_hls
         from flows.hls_report import hls_tables, report_of_hls
+        from flows.runs.saved import save_outcome
         from flows.runs.simulation import keep_simulation
         from flows.sim_flow import SimOptions, default_image, layers_of, simulate_network
         from flows.sim_report import report_of, tables
@@ -74,7 +78,7 @@ def sim(
             export=export, artifact=artifact, image=pictures[0], board=target, hardware=given, layers=layers_of(layers),
             memory=memory_of(target, latency=at_least("latency", latency, 1), stall=_percent("stall", stall),
                              bandwidth=None if bandwidth is None else at_least("bandwidth", bandwidth, 0)),
-            trace=trace)
+            trace=trace, run_dir=run_dir)
         if engine not in ("rtl", "hls"):
             raise ConfigError(f"--engine must be rtl or hls, not {engine!r}")
         with progress_bars(quiet=as_json) as show:
@@ -95,13 +99,17 @@ def sim(
                 outcomes = (outcome,)
         write_json(report, content)
         folder = keep_simulation(options, outcomes, content)
+        saved = save_outcome(outcomes, options, engine)
         if as_json:
             print_json(content)
         else:
             screen.print(shown)
             screen.print(f"report: {escape(str(report))}, kept for dashboards in {escape(str(folder))}", soft_wrap=True)
+            if run_dir is not None and not content["mismatch"]:
+                screen.print(f"run: {escape(str(saved))}", soft_wrap=True)
         if content["mismatch"]:
             messages.print(f"mismatch: {content['mismatch']}", markup=False, highlight=False, soft_wrap=True)
+            messages.print(f"to look into it: sievit diff {saved}", markup=False, highlight=False, soft_wrap=True)
             raise typer.Exit(EXIT_MISMATCH)
 
 

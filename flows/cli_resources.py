@@ -38,6 +38,7 @@ def resources(
     with errors():
         from flows.contracts.files import write_json
         from flows.resources.report import deep_units, table_of
+        from flows.runs import keep
 
         at_least("workers", workers, 1)
         target = _board(board)
@@ -48,6 +49,9 @@ def resources(
         chosen = family or (target.family if target else default_family(config))
         report = (_estimate(config, chosen, target) if estimate
                   else _synthesize(config, chosen, target, workers, as_json))
+        name = target.name if target else None
+        keep(report, f"{name or chosen}-{report['source'].split()[0]}",
+             [report["config_hash"], chosen, name, report["source"]])
         if out is not None:
             write_json(out, report)
         if as_json:
@@ -111,8 +115,8 @@ def _synthesize(config: Any, family: str, board: Any, workers: int, quiet: bool)
 
 def _place(config: Any, units: list[str], out: Path | None, as_json: bool) -> None:
     """Place and route units, and show what they reach."""
+    from flows.contracts.files import write_json
     from flows.resources.place import place_units, placed_report, placed_table
-    from flows.sim_flow import write_json
 
     with progress_bars(quiet=as_json) as show:
         report = placed_report(place_units(config, units, progress=show), config)

@@ -26,6 +26,7 @@ def report_of(result: Evaluation) -> dict[str, Any]:
         "networks": {name: dataclasses.asdict(row) for name, row in result.rows.items()},
         "differing_logits": result.differing_logits,
         "tokens": list(result.tokens),
+        "integer_images_per_second": result.integer_images_per_second,
         **dataclasses.asdict(result.cost),
     }
 
@@ -38,6 +39,7 @@ def tables(result: Evaluation) -> RenderableType:
         f"MACs: {cost.macs:,} of {cost.dense_macs:,} dense ({cost.dense_macs / cost.macs:.2f} times fewer)",
         f"parameters: {cost.parameters:,}; weights packed: {cost.weight_bytes:,} bytes",
         f"predicted cycles: {cost.cycles:,} ({cost.milliseconds:.3f} ms)",
+        f"speed of the integer network: {result.integer_images_per_second:.1f} images/s per core (processor time)",
         f"tokens alive: {', '.join(f'{count:g}' for count in _changes(result.tokens))}",
     ]
     if result.differing_logits is not None:

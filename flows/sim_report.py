@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Group
+from rich.markup import escape
 from rich.table import Table
 
 from boards.board import Board
@@ -16,6 +18,7 @@ from flows.runs import stamp
 from flows.sim_flow import Outcome
 from sim.compare import step_cycles
 from sim.golden.network import Result
+from sim.wave_files import Views
 
 TOP = 5
 
@@ -62,6 +65,7 @@ def report_of(outcome: Outcome) -> dict[str, Any]:
         "program_bytes": outcome.program.stream.size,
         "registers": run.registers,
         "waveform": str(run.wave) if run.wave else None,
+        "wave_viewers": viewers(run.wave),
         "simulation_seconds": run.wall_seconds,
         "stage_seconds": outcome.seconds,
         "wall_seconds": sum(outcome.seconds.values()),
@@ -127,6 +131,20 @@ def tokens_in(step: str, golden: Result, artifact: SparseVit) -> int:
     return golden.tokens[int(block)] if kind in ("fc1", "fc2") else entering
 
 
+def viewers(wave: Path | None) -> dict[str, str]:
+    """Commands that open a waveform with its signals grouped by unit; none without a waveform."""
+    if wave is None:
+        return {}
+    views = Views.of(wave)
+    return {"GTKWave": f"gtkwave {views.gtkwave}", "Surfer": f"surfer --command-file {views.surfer} {wave}"}
+
+
+def wave_rows(report: dict[str, Any]) -> dict[str, str]:
+    """Rows that name the waveform and say how to open it."""
+    return {"waveform": escape(report["waveform"]),
+            **{f"open in {name}": escape(command) for name, command in report["wave_viewers"].items()}}
+
+
 def tables(outcome: Outcome, report: dict[str, Any]) -> Group:
     """What ``sievit sim`` prints."""
     return Group(classes_table(outcome, report), _figures(outcome, report),
@@ -177,7 +195,7 @@ def _figures(outcome: Outcome, report: dict[str, Any]) -> Table:
     if report["constant_checkpoints"]:
         rows["constant data"] = f"[yellow]{', '.join(report['constant_checkpoints'])}"
     if report["waveform"]:
-        rows["waveform"] = report["waveform"]
+        rows |= wave_rows(report)
     for name, text in rows.items():
         table.add_row(name, text)
     return table
