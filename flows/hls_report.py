@@ -16,8 +16,9 @@ from flows.sim_report import best_classes, board_row, classes_table, work_of
 def report_of_hls(outcome: HlsOutcome) -> dict[str, Any]:
     """Everything a run shows, as JSON can hold it; keys are those of the RTL's report.
 
-    ``engine_images_per_second`` is per core, by processor time. ``cycles`` is None: nothing counts them. ``expected_cycles`` is the cycle model's number, and ``utilization`` and
-    ``milliseconds`` follow from it. Of several images these are the first one's, and ``images`` holds all of them.
+    ``engine_images_per_second`` is per core, by processor time. ``cycles`` is None: nothing counts them.
+    ``expected_cycles`` is the cycle model's number, and ``utilization`` and ``milliseconds`` follow from it. Of several
+    images these are the first one's, and ``images`` holds all of them.
     """
     first = outcome.images[0]
     config, rows = first.config, [_row(image) for image in outcome.images]
@@ -101,7 +102,8 @@ def _figures(outcome: HlsOutcome, report: dict[str, Any]) -> Table:
         "cycles / lower bound": f"{report['cycles_over_lower_bound']:.3f} by the model  "
                                 f"(bound {report['lower_bound_cycles']:,})",
         "tokens alive": " ".join(map(str, report["tokens"])),
-        "speed": f"{report['engine_images_per_second']:.1f} images/s of the HLS models on this machine, per core (processor time)",
+        "speed": f"{report['engine_images_per_second']:.1f} images/s of the HLS models on this machine, per core "
+                 "(processor time)",
         "wall clock": f"{report['wall_seconds']:.1f} s",
     }
     if constant := sorted({name for row in rows for name in row["constant_checkpoints"]}):
