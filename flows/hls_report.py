@@ -17,9 +17,9 @@ from flows.sim_report import best_classes, board_row, classes_table, work_of
 def report_of_hls(outcome: HlsOutcome) -> dict[str, Any]:
     """Everything a run shows, as JSON can hold it; keys are those of the RTL's report.
 
-    ``cycles`` is None: nothing counts them. ``expected_cycles`` is the cycle model's number, and ``utilization`` and
-    ``milliseconds`` follow from it. Of several images these are the first one's, and ``images`` holds all of them.
-    ``engine_images_per_second`` is per core, by processor time.
+    ``engine_images_per_second`` is per core, by processor time. ``cycles`` is None: nothing counts them.
+    ``expected_cycles`` is the cycle model's number, and ``utilization`` and ``milliseconds`` follow from it. Of several
+    images these are the first one's, and ``images`` holds all of them.
     """
     first = outcome.images[0]
     config, rows = first.config, [_row(image) for image in outcome.images]

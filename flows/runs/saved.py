@@ -79,7 +79,8 @@ def run_now(options: SimOptions, engine: Engine, report: Report | None = None) -
     if engine == "hls":
         from flows.hls_flow import simulate_hls
 
-        return run_of_outcome(simulate_hls(options, [options.image or default_image()], report).images[0], options, engine)
+        (outcome,) = simulate_hls(options, [options.image or default_image()], report).images
+        return run_of_outcome(outcome, options, engine)
     return run_of_outcome(simulate_network(options, report), options, engine)
 
 

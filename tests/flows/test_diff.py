@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -130,14 +131,31 @@ def test_no_difference(artifact_file: Path) -> None:
     assert json.loads(invoke("diff", "good", "--json").stdout)["equal"] is True
 
 
-@pytest.fixture(name="good", scope="module")
-def fixture_good(artifact_file: Path, tmp_path_factory: pytest.TempPathFactory) -> SavedRun:
-    """A run without differences."""
+@pytest.fixture(name="good_folder", scope="module")
+def fixture_good_folder(artifact_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a run without differences is."""
     folder = tmp_path_factory.mktemp("good")
     result = invoke("sim", "--artifact", artifact_file, "--clusters", 2, "--engine", "hls", "--run-dir", folder,
                     "--report", folder / "report.json")
     assert result.exit_code == 0, result.stderr
-    return load_run(folder)
+    return folder
+
+
+@pytest.fixture(name="good")
+def fixture_good(good_folder: Path) -> SavedRun:
+    """A run without differences."""
+    return load_run(good_folder)
+
+
+def test_code_of_the_document(good_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The lines of Python in docs/debugging.md do what they say."""
+    Path("out").mkdir()
+    shutil.copytree(good_folder, "out/run")
+    text = (Path(cli.__file__).parent.parent / "docs" / "debugging.md").read_text()
+    block = text[text.index("    from pathlib import Path"):]
+    exec(compile("\n".join(line[4:] for line in block.splitlines()), "debugging.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "embed 0 0" and len(lines) == 23
 
 
 def changed(run: SavedRun, unit: str, step: str, change: Any) -> Diff:
