@@ -17,6 +17,7 @@ import flows.cli_hls
 import flows.cli_prune
 import flows.cli_resources
 import flows.cli_search
+import flows.cli_sweep
 import flows.cli_train  # noqa: F401 - these add their commands
 from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, print_json, progress_bars, screen
 from flows.cli_options import (

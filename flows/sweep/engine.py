@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -74,13 +75,12 @@ def _pooled(pool: ProcessPoolExecutor, job: Job, tasks: Sequence[Any]) -> Iterat
 def _cluster(address: str, workers: int) -> Iterator[Engine]:
     """Workers import sievit themselves, and keep what they export and compile in their own cache."""
     try:
-        import distributed
+        import distributed  # an optional package
     except ImportError:
         raise ConfigError("--dask needs the package distributed: pip install 'sievit[sweep]'") from None
     with _one_thread_each():
         try:
-            cluster = None if address != LOCAL else distributed.LocalCluster(
-                n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)
+            cluster = _local_cluster(workers) if address == LOCAL else None
             client = distributed.Client(address if cluster is None else cluster, timeout=CONNECT_SECONDS)
         except (OSError, TimeoutError, ValueError) as error:
             raise ConfigError(f"--dask {address}: no scheduler answers there ({str(error) or type(error).__name__}); "
@@ -91,6 +91,13 @@ def _cluster(address: str, workers: int) -> Iterator[Engine]:
             client.close()
             if cluster is not None:
                 cluster.close()
+
+
+def _local_cluster(workers: int) -> Any:
+    import distributed
+
+    options: dict[str, Any] = {"processes": True, "threads_per_worker": 1, "dashboard_address": None}
+    return distributed.LocalCluster(n_workers=workers, silence_logs=logging.ERROR, **options)
 
 
 def _distributed(client: Any, job: Job, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:

@@ -97,7 +97,8 @@ def configure(artifact: SparseVit, given: Mapping[str, Any], board: Board | None
     ConfigError
         When the fields do not go together, or the network is larger than they allow.
     """
-    base = config_for(artifact, **({"clock_mhz": board.clock_mhz} if board else {}) | dict(given))
+    fields: dict[str, Any] = ({"clock_mhz": board.clock_mhz} if board else {}) | dict(given)
+    base = config_for(artifact, **fields)
     if board is not None and "bus_bits" not in given:
         base = base.replace(bus_bits=buses(board)[-1])
     check_fit(artifact, base)

@@ -51,8 +51,8 @@ class Networks(_Part):
     model : a name of ``sievit models``, or a plain ViT of timm
     artifact : file made by ``sievit export``, or ``shipped``; replaces ``weights`` and ``keep_blocks``
     weights : file with timm names; without it timm's hub, else made up
-    keep_blocks, keep_tokens : shares to try; null is as trained, else the default of ``sievit sim``. Of an artifact with
-        top-k token drop the shares of tokens can be changed, blocks cannot
+    keep_blocks, keep_tokens : shares to try; null is as trained, else the default of ``sievit sim``. Of an artifact
+        with top-k token drop the shares of tokens can be changed, blocks cannot
     synthetic, seed : made-up weights, and their seed
     """
 
@@ -89,8 +89,8 @@ class Method(_Part):
 
     Attributes
     ----------
-    method : ``grid`` (all), ``random`` (``samples`` of them), or ``halving``: all of them, or ``samples``, by a bound on
-        the cycles, and one in ``eta``, the best in latency, quality and resources, by the cycle model
+    method : ``grid`` (all), ``random`` (``samples`` of them), or ``halving``: all of them, or ``samples``, by a bound
+        on the cycles, and one in ``eta``, the best in latency, quality and resources, by the cycle model
     """
 
     method: Literal["grid", "random", "halving"] = "grid"

@@ -58,11 +58,11 @@ def score(task: ScoreTask) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``accuracy``: top-1 share, None without labelled images and for made-up weights; ``quality``: ``proxy`` (what the
-        proxy is, in words), ``photographs``, ``correlation`` (Pearson's, of the logits, mean over the photographs),
-        ``agreement`` (share with the same best class), ``snr_db`` (signal to noise ratio of the logits; None when there is
-        no noise), ``reference``; with an accuracy also ``top1``, ``top1_interval`` (95 %, Wilson), ``top5``, ``images``,
-        ``mean_tokens`` (alive at first and after each block)
+        ``accuracy``: top-1 share, None without labelled images and for made-up weights; ``quality``: ``proxy`` (what
+        the proxy is, in words), ``photographs``, ``correlation`` (Pearson's, of the logits, mean over the photographs),
+        ``agreement`` (share with the same best class), ``snr_db`` (signal to noise ratio of the logits; None when
+        there is no noise), ``reference``; with an accuracy also ``top1``, ``top1_interval`` (95 %, Wilson), ``top5``,
+        ``images``, ``mean_tokens`` (alive at first and after each block)
 
     Raises
     ------

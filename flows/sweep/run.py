@@ -31,11 +31,12 @@ from flows.sweep.rtl import SimulationTask, measured, simulate
 Report = Callable[[str, float], None]
 """Called with the name of a stage and the finished share of it."""
 
-SOURCES = {"facts": ("algo", "flows/contracts", "flows/sweep"),
-           "judge": ("flows/compile", "flows/contracts", "flows/resources", "flows/search", "flows/sweep", "boards"),
-           "score": ("sim/golden", "flows/contracts", "flows/sweep", "hls_models"),
-           "rtl": ("rtl", "sim", "flows/compile", "flows/contracts")}
-"""What the results of each kind of job depend on beside their task."""
+HERE = Path(__file__).parent
+SOURCES = {"facts": (("algo", "flows/contracts"), ("network.py",)),
+           "judge": (("flows/compile", "flows/contracts", "flows/resources", "flows/search", "boards"), ("judge.py",)),
+           "score": (("sim/golden", "flows/contracts", "hls_models"), ("quality.py",)),
+           "rtl": (("rtl", "sim", "flows/compile", "flows/contracts"), ())}
+"""What the results of each kind of job depend on beside their task: folders of the project, files of this one."""
 
 
 @dataclass(frozen=True)
@@ -251,5 +252,7 @@ def _board_key(board: Board | None) -> Any:
 
 def _file(kind: str, key: object) -> Path:
     """Where a result is kept; ``key`` may hold tuples."""
-    sources = [source_hash(*SOURCES[kind]), file_hash(COEFFICIENTS) if kind == "judge" else ""]
+    folders, files = SOURCES[kind]
+    sources = [source_hash(*folders), *(file_hash(HERE / name) for name in files)]
+    sources += [file_hash(COEFFICIENTS)] if kind == "judge" else []
     return cached(f"sweep-{kind}", json.loads(json.dumps({"key": key, "sources": sources})), ".json")
