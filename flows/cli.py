@@ -15,6 +15,7 @@ import flows.cli_deliver
 import flows.cli_eval
 import flows.cli_hls
 import flows.cli_prune
+import flows.cli_report
 import flows.cli_resources
 import flows.cli_search
 import flows.cli_sweep
@@ -82,17 +83,17 @@ def sim(
             if engine == "hls":
                 modelled = simulate_hls(options, pictures, show)
                 content = report_of_hls(modelled)
-                shown = hls_tables(modelled, content)
+                shown = hls_tables(content)
                 outcomes = modelled.images
             elif len(pictures) > 1:
                 several = simulate_batch(options, pictures, show)
                 content = report_of_batch(several)
-                shown = batch_tables(several, content)
+                shown = batch_tables(content)
                 outcomes = several.images
             else:
                 outcome = simulate_network(options, show)
                 content = report_of(outcome)
-                shown = tables(outcome, content)
+                shown = tables(content)
                 outcomes = (outcome,)
         write_json(report, content)
         folder = keep_simulation(options, outcomes, content)

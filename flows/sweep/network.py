@@ -122,8 +122,8 @@ def facts_of(spec: NetworkSpec) -> dict[str, Any]:
     -------
     dict
         ``artifact_hash``, ``model``, ``weights`` (where they came from), ``synthetic``, ``classes``; ``keep_blocks``,
-        the share of blocks that the encoder's layers have; ``keep_tokens``, the share of patch tokens that the first drop
-        keeps, or asked for (None with thresholds); ``tokens`` at most alive at first and after each block;
+        the share of blocks that the encoder's layers have; ``keep_tokens``, the share of patch tokens that the first
+        drop keeps, or asked for (None with thresholds); ``tokens`` at most alive at first and after each block;
         ``weight_bytes``
     """
     artifact = network_of(spec)

@@ -9,6 +9,7 @@ from typing import Any
 
 from boards.board import Board
 from flows.board_config import memory_of
+from flows.runs.simulation import keep_simulation
 from flows.sim_flow import SimOptions, simulate_network
 from flows.sim_report import report_of
 from flows.sweep.network import NetworkSpec
@@ -39,8 +40,11 @@ class SimulationTask:
 
 
 def simulate(task: SimulationTask) -> list[dict[str, Any]]:
-    """The report of ``sievit sim`` for a point, the only one in a list."""
-    return [report_of(simulate_network(task.options()))]
+    """The report of ``sievit sim`` for a point, the only one in a list; the simulation is kept in the store of runs."""
+    options = task.options()
+    outcome = dataclasses.replace(simulate_network(options), board=task.board)
+    report = report_of(outcome)
+    return [report | {"run": keep_simulation(options, [outcome], report).name}]
 
 
 def measured(point: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,4 +54,4 @@ def measured(point: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, A
     return {**point, "source": "rtl", "cycles": cycles, "expected_cycles": point["cycles"],
             "milliseconds": milliseconds, "images_per_second": 1000 / milliseconds,
             "utilization": report["useful_macs"] / (cycles * report["peak_macs_per_cycle"]),
-            "bit_exact": report["bit_exact"], "mismatch": report["mismatch"]}
+            "bit_exact": report["bit_exact"], "mismatch": report["mismatch"], "run": report["run"]}
