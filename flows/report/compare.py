@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -28,8 +29,8 @@ def overview(runs: Sequence[Kept]) -> Table:
     """
     kind = runs[0].kind
     headings, row_of = _OVERVIEWS[kind]
-    table = Table(title=f"{kind}: {KINDS[kind]}", title_justify="left")
-    table.add_column("run", overflow="fold")
+    table = Table(title=f"{kind}: {KINDS[kind]}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    table.add_column("run", no_wrap=True)
     for heading in headings:
         table.add_column(heading, justify="left" if heading in _TEXTS else "right")
     for run in runs:
@@ -112,7 +113,7 @@ def _hls(content: Content) -> list[str]:
 
 def _eval(content: Content) -> list[str]:
     networks = content["networks"]
-    return [content["model"], content["weights"], f"{content['images']:,}",
+    return [content["model"], f"{content['images']:,}",
             *(f"{networks[name]['top1']:.2%}" if name in networks else "" for name in ("float", "integer")),
             f"{content['macs']:,}", f"{content['cycles']:,}" if "cycles" in content else ""]
 
@@ -150,12 +151,12 @@ def _sweep(content: Content) -> list[str]:
 
 
 _PLACE = ("model", "board", "clusters x groups", "bit exact")
-_TEXTS = {"model", "models", "board", "weights", "source", "board or family", "bit exact", "quality"}
+_TEXTS = {"model", "models", "board", "source", "board or family", "bit exact", "quality"}
 _OVERVIEWS: dict[str, tuple[tuple[str, ...], Callable[[Content], list[str]]]] = {
     "sim": ((*_PLACE, "cycles", "ms", "images/s", "useful/peak"), _sim),
     "batch": ((*_PLACE, "images", "cycles/image", "images/s", "useful/peak"), _batch),
     "hls": ((*_PLACE, "images", "cycles of the model", "models' images/s"), _hls),
-    "eval": (("model", "weights", "images", "float top-1", "integer top-1", "MACs", "cycles"), _eval),
+    "eval": (("model", "images", "float top-1", "integer top-1", "MACs", "cycles"), _eval),
     "resources": (("board or family", "source", "clusters x groups", *RESOURCES, "largest share"), _resources),
     "search": (("model", "board", "clusters x groups", "ms", "images/s", "largest share"), _search),
     "bench": (("models", "rows", "in RTL", "least useful/peak", "most useful/peak", "least ms"), _bench),

@@ -11,6 +11,8 @@ from typing import Any
 from flows.cache import cached, file_hash, source_hash
 from flows.contracts.artifact import SparseVit, TokenDrop, load_artifact, save_artifact
 from flows.contracts.errors import ArtifactError, ConfigError
+from flows.contracts.hardware import BLOCK
+from flows.shipped import shipped_artifact
 from flows.sim_flow import ExportOptions, SimOptions, check_export, obtain_artifact
 
 ENCODER = ("qkv", "proj", "fc1", "fc2")
@@ -34,8 +36,15 @@ class NetworkSpec:
         """A name for progress and errors."""
         shares = [f"{name} {value:g}" for name, value in (("blocks", self.keep_blocks), ("tokens", self.keep_tokens))
                   if value is not None]
-        source = self.artifact or self.weights
-        return ", ".join([self.model if source is None else f"{self.model} ({source.name})", *shares])
+        return ", ".join([self.origin, *shares])
+
+    @property
+    def origin(self) -> str:
+        """The model, and the file of its weights."""
+        if self.artifact is not None:
+            shipped = self.artifact == shipped_artifact(self.model)
+            return f"{self.model} (shipped)" if shipped else self.artifact.name
+        return self.model if self.weights is None else f"{self.model} ({self.weights.name})"
 
     @property
     def export(self) -> ExportOptions:
@@ -122,7 +131,7 @@ def facts_of(spec: NetworkSpec) -> dict[str, Any]:
     -------
     dict
         ``artifact_hash``, ``model``, ``weights`` (where they came from), ``synthetic``, ``classes``; ``keep_blocks``,
-        the share of blocks that the encoder's layers have; ``keep_tokens``, the share of patch tokens that the first
+        the share of the model's encoder blocks that are left; ``keep_tokens``, the share of patch tokens that the first
         drop keeps, or asked for (None with thresholds); ``tokens`` at most alive at first and after each block;
         ``weight_bytes``
     """
@@ -140,9 +149,23 @@ def facts_of(spec: NetworkSpec) -> dict[str, Any]:
 
 
 def kept_share(artifact: SparseVit) -> float:
-    """Share of the encoder's 16x16 blocks that are kept, rounded to three digits."""
+    """Share of the model's encoder blocks of 16x16 weights that are kept, rounded to three digits.
+
+    Hidden neurons that are gone count as pruned; of a model that is not registered nobody knows them.
+    """
     masks = [layer.mask for kind in ENCODER for layer in artifact.layers_of(kind)]
-    return round(sum(int(mask.sum()) for mask in masks) / sum(mask.size for mask in masks), 3)
+    whole = _dense_blocks(artifact.model) or sum(mask.size for mask in masks)
+    return round(sum(int(mask.sum()) for mask in masks) / whole, 3)
+
+
+def _dense_blocks(model: str) -> int:
+    """Encoder blocks of a registered model, 0 for any other."""
+    from algo.models import build_model, model_names
+
+    if model not in model_names():
+        return 0
+    return sum(layer.weight.numel() // BLOCK ** 2 for block in build_model(model).blocks
+               for layer in (block.attn.qkv, block.attn.proj, block.mlp.fc1, block.mlp.fc2))
 
 
 def tokens_of(artifact: SparseVit) -> list[int]:

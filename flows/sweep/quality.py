@@ -30,7 +30,7 @@ PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "moto
 """Colour photographs inside the scikit-image package."""
 PARTS = ((0.5, 0.5, 1.0), (0.3, 0.4, 0.6))
 """Crops of each: where the centre of the free play lies, and the edge as a share of the shorter side."""
-PROXY = "correlation of the logits with those of the unpruned integer network, on photographs of scikit-image"
+PROXY = "proxy, correlation of logits with the unpruned network's on photographs"
 """What the proxy is, in words that go with every figure."""
 
 

@@ -226,7 +226,7 @@ def _simulated(state: Sweep, pairs: Sequence[Pair], points: list[dict[str, Any]]
 
 def _point(pair: Pair, facts: Mapping[str, Any], quality: Mapping[str, Any], figures: Mapping[str, Any]
            ) -> dict[str, Any]:
-    return {"network": pair.network.label, **{name: facts[name] for name in (
+    return {"network": pair.network.label, "origin": pair.network.origin, **{name: facts[name] for name in (
                 "model", "weights", "synthetic", "keep_blocks", "keep_tokens", "tokens", "weight_bytes")},
             "artifact_hash": facts["artifact_hash"][:16], "board": pair.case.board.name if pair.case.board else None,
             **figures, **quality, "source": "model", "pareto": False}
