@@ -18,7 +18,7 @@ Values = str | None
 @app.command()
 def sweep(
     config: Annotated[Path | None, typer.Option(help="YAML file of the sweep, see docs/sweep.md. Default: 108 points "
-                                                     "of DeiT-Tiny on two boards. Options change what it says.")] = None,
+                                                     "of DeiT-Tiny on two boards. Options change it.")] = None,
     models: Annotated[Values, typer.Option(help="Models, as deit_t,deit_s; these replace the file's networks.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Weights of the one model.")] = None,
     artifact: Annotated[list[Path] | None, typer.Option(help="Artifact of 'sievit export'; may be repeated.")] = None,

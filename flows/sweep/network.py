@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from algo.tokens.count import tokens_after, topk_schedule
 from flows.cache import cached, file_hash, source_hash
-from flows.contracts.artifact import SparseVit, TokenDrop, load_artifact, save_artifact
+from flows.contracts.artifact import SparseVit, load_artifact, save_artifact
 from flows.contracts.errors import ArtifactError, ConfigError
 from flows.contracts.hardware import BLOCK
 from flows.shipped import shipped_artifact
@@ -112,16 +113,19 @@ def with_tokens(artifact: SparseVit, keep: float) -> SparseVit:
     ConfigError
         When it drops tokens by threshold.
     """
-    from algo.export import DROP_LAYERS, resolve_layers  # torch only where a network is made
-    from algo.tokens.evit import topk_schedule
-
     layers = [index for index, block in enumerate(artifact.blocks) if block.drop is not None]
     modes = {block.drop.mode for block in artifact.blocks if block.drop is not None}
     if "threshold" in modes:
         raise ConfigError(f"{artifact.model} drops tokens by threshold; keep_tokens of an artifact needs top-k")
-    drops = topk_schedule(artifact.tokens, layers or resolve_layers(DROP_LAYERS, len(artifact.blocks)), keep)
+    drops = topk_schedule(artifact.tokens, layers or _default_layers(len(artifact.blocks)), keep)
     blocks = tuple(dataclasses.replace(block, drop=drops.get(index)) for index, block in enumerate(artifact.blocks))
     return dataclasses.replace(artifact, blocks=blocks)
+
+
+def _default_layers(depth: int) -> tuple[int, ...]:
+    from algo.export import DROP_LAYERS, resolve_layers  # torch only where it is needed
+
+    return resolve_layers(DROP_LAYERS, depth)
 
 
 def facts_of(spec: NetworkSpec) -> dict[str, Any]:
@@ -149,36 +153,24 @@ def facts_of(spec: NetworkSpec) -> dict[str, Any]:
 
 
 def kept_share(artifact: SparseVit) -> float:
-    """Share of the model's encoder blocks of 16x16 weights that are kept, rounded to three digits.
+    """Share of the encoder's blocks of 16x16 weights that are kept, rounded to three digits.
 
-    Hidden neurons that are gone count as pruned; of a model that is not registered nobody knows them.
+    The whole is an encoder whose MLPs are four times as wide as the tokens, as in every DeiT: hidden neurons that are
+    gone count as pruned.
     """
     masks = [layer.mask for kind in ENCODER for layer in artifact.layers_of(kind)]
-    whole = _dense_blocks(artifact.model) or sum(mask.size for mask in masks)
+    columns = artifact.width // BLOCK
+    gone = sum(max(0, 4 * columns - len(block.fc1.mask)) for block in artifact.blocks)
+    whole = sum(mask.size for mask in masks) + 2 * columns * gone
     return round(sum(int(mask.sum()) for mask in masks) / whole, 3)
-
-
-def _dense_blocks(model: str) -> int:
-    """Encoder blocks of a registered model, 0 for any other."""
-    from algo.models import build_model, model_names
-
-    if model not in model_names():
-        return 0
-    return sum(layer.weight.numel() // BLOCK ** 2 for block in build_model(model).blocks
-               for layer in (block.attn.qkv, block.attn.proj, block.mlp.fc1, block.mlp.fc2))
 
 
 def tokens_of(artifact: SparseVit) -> list[int]:
     """Most tokens alive at first and after each block."""
     alive = [artifact.tokens]
     for block in artifact.blocks:
-        alive.append(_after(block.drop, alive[-1]))
+        alive.append(tokens_after(block.drop, alive[-1]))
     return alive
-
-
-def _after(drop: TokenDrop | None, tokens: int) -> int:
-    """Most tokens alive after a drop: CLS, the kept ones and the fused one."""
-    return tokens if drop is None or drop.mode != "topk" or drop.keep >= tokens - 1 else drop.keep + 2
 
 
 def _rounded(share: float | None) -> float | None:

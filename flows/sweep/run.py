@@ -17,6 +17,7 @@ from boards.board import Board
 from boards.catalog import load_board
 from flows.cache import cached, file_hash, source_hash
 from flows.contracts.errors import ConfigError
+from flows.contracts.images import open_images
 from flows.resources.model import COEFFICIENTS
 from flows.runs import stamp
 from flows.sweep import pareto
@@ -107,6 +108,8 @@ def sweep(plan: Plan, engine: Engine, report: Report | None = None) -> dict[str,
     specs, boards = plan.specs(), [load_board(name) if name else None for name in dict.fromkeys(plan.boards)]
     for spec in specs:
         spec.check()
+    if plan.images is not None:
+        open_images(plan.images)  # whether they can be read shows before the long part
     pairs = _chosen(plan, [Pair(spec, Case(tuple(sorted(given.items())), board))
                            for spec in specs for board in boards for given in plan.configurations()])
     networks = list(dict.fromkeys(pair.network for pair in pairs))
