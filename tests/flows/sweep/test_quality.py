@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flows.accuracy import measure_artifact
-from flows.contracts.artifact import load_artifact, save_artifact
+from flows.contracts.artifact import TokenDrop, load_artifact, save_artifact
 from flows.contracts.errors import ConfigError
 from flows.sweep.network import NetworkSpec
 from flows.sweep.quality import PHOTOGRAPHS, ScoreTask, agreement, photographs, score
@@ -21,7 +21,8 @@ from tests.flows.pictures import write_pack
 def fixture_trained(tmp_path_factory: pytest.TempPathFactory) -> NetworkSpec:
     """A network of 32x32 pictures and ten classes that does not say that it is made up."""
     path = tmp_path_factory.mktemp("trained") / "net.safetensors"
-    artifact = random_artifact(width=32, heads=2, depth=2, hidden=32, tokens=17, patch_inputs=192, classes=10)
+    artifact = random_artifact(width=32, heads=2, depth=2, hidden=32, tokens=17, patch_inputs=192, classes=10,
+                               drop={0: TokenDrop("topk", keep=9)})
     save_artifact(dataclasses.replace(artifact, weights="somebody's"), path)
     return NetworkSpec("net", artifact=path)
 

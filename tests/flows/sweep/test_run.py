@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 
 from flows.contracts.errors import ConfigError, SimulationError
+from flows.report.compare import overview
+from flows.report.grid import markdown_of
+from flows.report.views import view_of
+from flows.runs import find
 from flows.sweep import run as run_module
 from flows.sweep import sweep
 from flows.sweep.engine import LOCAL, Engine, Job, open_engine
@@ -195,7 +199,10 @@ def test_nothing_to_look_at(artifact_file: Path) -> None:
 
 @pytest.mark.slow
 def test_real_rtl(artifact_file: Path) -> None:
-    """The simulated circuit takes what the cycle model says, and is bit exact."""
+    """The simulated circuit takes what the cycle model says, is bit exact, and is kept for reports."""
     found = serial(plan(artifact_file, hardware={"clusters": 2}, boards=[None], simulate=1))
     (measured,) = [point for point in found["points"] if point["source"] == "rtl"]
     assert measured["bit_exact"] and measured["cycles"] == pytest.approx(measured["expected_cycles"], rel=.01)
+    (kept,) = [entry for entry in find() if entry.name == measured["run"]]
+    assert kept.content["cycles"] == measured["cycles"] and overview([kept]).row_count == 1
+    assert f"{measured['cycles']:,}" in markdown_of(view_of(kept))
