@@ -26,6 +26,7 @@ sim_flags = --model $(MODEL) $(strip \
   $(if $(REPORT),--report "$(REPORT)"))
 bench_flags = $(strip \
   $(if $(MODELS),--models $(MODELS),$(if $(filter file,$(origin MODEL)),,--model $(MODEL))) \
+  $(if $(BOARD),--board "$(BOARD)") \
   $(if $(filter-out 0,$(SIMULATE)),--simulate) \
   $(if $(filter-out 0,$(QUICK)),--quick) \
   $(if $(REPORT),--report "$(REPORT)"))
@@ -95,7 +96,7 @@ bitstream: ## The same, and then run Vivado, which has to be on the PATH [BOARD=
 resources: setup ## Resources and logic depth by open synthesis, unit by unit [BOARD= CLUSTERS= GROUPS= REPORT=file]
 	@$(BIN)/sievit resources $(resources_flags)
 
-bench: setup ## Cycles, utilization and speed over models, sparsities and array sizes [MODELS= SIMULATE=1 QUICK=1 REPORT=]
+bench: setup ## Cycles, utilization and speed over models, sparsities and array sizes [MODELS= BOARD= SIMULATE=1 QUICK=1 REPORT=]
 	@$(BIN)/sievit bench $(bench_flags)
 
 bench-check: setup ## Fail when a ratio of the benchmark is more than 2 % worse than the baseline [MODELS= REPORT=]

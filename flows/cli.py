@@ -157,6 +157,8 @@ def compile_command(
 def bench(
     model: Annotated[str | None, typer.Option(help="One model. Default: deit_t.")] = None,
     models: Annotated[str | None, typer.Option(help="Several models, as deit_t,deit_s.")] = None,
+    board: Annotated[str | None, typer.Option(help="Instead of array sizes, the configuration that the search chooses "
+                                                   "for this board, a name of 'sievit boards'.")] = None,
     simulate: Annotated[bool, typer.Option("--simulate", help="Run every row on the simulated RTL.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out compile times and golden model's speed.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare the ratios with the baseline; exit 1 when one is "
@@ -172,16 +174,19 @@ def bench(
         from flows.bench import BenchOptions, bench_rows
         from flows.bench_check import BASELINE, load_baseline, models_in
         from flows.bench_check import record as record_baseline
+        from flows.board_config import board_of
         from flows.contracts.files import write_json
         from flows.published import load_published
         from flows.runs import keep, stamp
 
         if check and record:
             raise ConfigError("--check and --record exclude each other")
+        if board is not None and (check or record):
+            raise ConfigError("--check and --record are about array sizes: without --board")
         file = baseline or BASELINE
         before = load_baseline(file) if check else []
         options = BenchOptions(models=_models(model, models) or models_in(before) or ("deit_t",), simulate=simulate,
-                               quick=quick or check or record, synthetic=check or record)
+                               quick=quick or check or record, synthetic=check or record, board=board_of(board))
         systems = load_published()
         with progress_bars(quiet=as_json) as show:
             rows = bench_rows(options, show)
