@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.cache import ROOT
 from flows.contracts.errors import ConfigError
 from flows.shipped import shipped_artifact
 from flows.sweep.plan import load_plan, plan_of
@@ -28,6 +29,14 @@ def test_grid_of_networks_and_hardware() -> None:
     shares = [(spec.keep_blocks, spec.keep_tokens) for spec in plan.specs()]
     assert shares == [(1, 1), (1, .7), (.5, 1), (.5, .7)]
     assert plan.configurations() == [{"clusters": 2, "groups": 1}, {"clusters": 4, "groups": 1}]
+
+
+def test_the_file_in_the_documentation(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "sweep.md").read_text().split("```yaml\n", 1)[1].split("```", 1)[0]
+    (tmp_path / "sweep.yaml").write_text(text)
+    plan = load_plan(tmp_path / "sweep.yaml")
+    assert len(plan.specs()) == 9 and len(plan.configurations()) == 6 and plan.boards == ("kv260", "zcu102", None)
+    assert plan.images == tmp_path / "validation.npz" and plan.search.method == "halving"
 
 
 def test_no_option_means_the_shipped_network() -> None:

@@ -73,7 +73,8 @@ def test_made_up_weights_have_no_accuracy(artifact_file: Path, tmp_path: Path) -
 
 def test_classes_have_to_fit(tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
-    artifact = random_artifact(width=32, heads=2, depth=1, hidden=32, tokens=17, patch_inputs=192, classes=12)
+    artifact = random_artifact(width=32, heads=2, depth=1, hidden=32, tokens=17, patch_inputs=192, classes=12,
+                               drop={0: TokenDrop("topk", keep=9)})
     save_artifact(dataclasses.replace(artifact, weights="somebody's"), path)
     with pytest.raises(ConfigError, match="has 10 classes, net.safetensors has 12; leave the network or --images out"):
         score(ScoreTask(NetworkSpec("net", artifact=path), write_pack(tmp_path / "pack.npz"), 8))
