@@ -48,6 +48,10 @@ class Pair:
     case: Case
 
 
+Known = Mapping[NetworkSpec, tuple[dict[str, Any], dict[str, Any]]]
+"""Facts and quality by network."""
+
+
 @dataclass
 class Tally:
     """Results taken from the cache, and those that were computed."""
@@ -112,28 +116,18 @@ def sweep(plan: Plan, engine: Engine, report: Report | None = None) -> dict[str,
         open_images(plan.images)  # whether they can be read shows before the long part
     pairs = _chosen(plan, [Pair(spec, Case(tuple(sorted(given.items())), board))
                            for spec in specs for board in boards for given in plan.configurations()])
-    networks = list(dict.fromkeys(pair.network for pair in pairs))
-    facts = _facts(state, networks)
-    qualities = _scores(state, facts)
-    rungs = [{"by": "bound", "points": len(pairs)}] if plan.search.method == "halving" else []
+    known = _known(state, list(dict.fromkeys(pair.network for pair in pairs)))
+    left_out, rungs = [], []
     if plan.search.method == "halving":
-        bounds = _judged(state, pairs, facts, exact=False)
-        rough = [_point(pair, facts[pair.network], qualities[pair.network], figures)
-                 for pair, figures in zip(pairs, bounds, strict=True) if "left_out" not in figures]
-        judged_pairs = [pair for pair, figures in zip(pairs, bounds, strict=True) if "left_out" not in figures]
-        left_out = _left_out(pairs, bounds)
-        pairs = [judged_pairs[index] for index in _best(rough, math.ceil(len(rough) / plan.search.eta))]
+        rungs.append({"by": "bound", "points": len(pairs)})
+        pairs, left_out = _halved(state, pairs, known)
         rungs.append({"by": "model", "points": len(pairs)})
-    else:
-        left_out = []
-    figures = _judged(state, pairs, facts, exact=True)
-    left_out += _left_out(pairs, figures)
-    both = [(pair, entry) for pair, entry in zip(pairs, figures, strict=True) if "left_out" not in entry]
-    if not both:
-        raise ConfigError(f"the sweep has no point: {left_out[0]['why'] if left_out else 'the grid is empty'}")
-    points = [_point(pair, facts[pair.network], qualities[pair.network], entry) for pair, entry in both]
+    pairs, points, missing = _points(state, pairs, known, exact=True)
+    left_out += missing
+    if not points:
+        raise ConfigError(f"the sweep has no point: {left_out[0]['why']}")
     pareto.mark(points, pareto.fronts(points))
-    points = _simulated(state, [pair for pair, _ in both], points)
+    points = _simulated(state, pairs, points)
     found = pareto.fronts(points)
     pareto.mark(points, found)
     return {**stamp("sweep"), "grid": json.loads(plan.model_dump_json()), "axes": _axes(points), "fronts": found,
@@ -148,6 +142,29 @@ def _chosen(plan: Plan, pairs: list[Pair]) -> list[Pair]:
         return pairs
     drawn = np.random.default_rng(plan.search.seed).choice(len(pairs), count, replace=False)
     return [pairs[index] for index in sorted(drawn.tolist())]
+
+
+def _known(state: Sweep, networks: Sequence[NetworkSpec]) -> Known:
+    """Facts and quality of each network."""
+    facts = _facts(state, networks)
+    qualities = _scores(state, facts)
+    return {spec: (facts[spec], qualities[spec]) for spec in networks}
+
+
+def _halved(state: Sweep, pairs: Sequence[Pair], known: Known) -> tuple[list[Pair], list[dict[str, Any]]]:
+    """The pairs that a bound on the cycles leaves, and the combinations that are no configuration."""
+    possible, rough, left_out = _points(state, pairs, known, exact=False)
+    count = math.ceil(len(rough) / state.plan.search.eta)
+    return [possible[index] for index in _best(rough, count)], left_out
+
+
+def _points(state: Sweep, pairs: Sequence[Pair], known: Known, *, exact: bool
+            ) -> tuple[list[Pair], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Pairs that are configurations, their points, and the combinations that are none."""
+    figures = _judged(state, pairs, known, exact=exact)
+    both = [(pair, entry) for pair, entry in zip(pairs, figures, strict=True) if "left_out" not in entry]
+    points = [_point(pair, *known[pair.network], entry) for pair, entry in both]
+    return [pair for pair, _ in both], points, _left_out(pairs, figures)
 
 
 def _best(points: Sequence[Mapping[str, Any]], count: int) -> list[int]:
@@ -191,11 +208,10 @@ def _score_job(task: ScoreTask) -> list[dict[str, Any]]:
     return [score(task)]
 
 
-def _judged(state: Sweep, pairs: Sequence[Pair], facts: Mapping[NetworkSpec, Mapping[str, Any]], *, exact: bool
-            ) -> list[dict[str, Any]]:
+def _judged(state: Sweep, pairs: Sequence[Pair], known: Known, *, exact: bool) -> list[dict[str, Any]]:
     """Figures of each pair; pairs with the same network and program are one job."""
     limits = tuple(sorted(state.plan.limits.items()))
-    files = [_file("judge", [facts[pair.network]["artifact_hash"], pair.case.hardware, _board_key(pair.case.board),
+    files = [_file("judge", [known[pair.network][0]["artifact_hash"], pair.case.hardware, _board_key(pair.case.board),
                              limits, exact]) for pair in pairs]
     groups: dict[tuple[Any, ...], list[int]] = {}
     for index, pair in enumerate(pairs):

@@ -71,6 +71,8 @@ def notes(content: Mapping[str, Any]) -> list[str]:
     first = (f"{len(points)} points, {fitting} fit; {by_rtl}. Clocks are targets and resources estimates, nothing was "
              "placed and routed")
     lines = [first]
+    weights = dict.fromkeys((point["origin"], point["weights"]) for point in points)
+    lines += [f"weights of {origin}: {text}" for origin, text in weights]
     if rungs:
         lines.append(f"halving: {' -> '.join(str(rung['points']) for rung in rungs)} points")
     if left:

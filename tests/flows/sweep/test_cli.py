@@ -30,6 +30,7 @@ def test_table_file_and_store(artifact_file: Path, tmp_path: Path) -> None:
     assert len(content["points"]) == 16 and content["grid"]["hardware"]["banks"] == [4, 8]
     assert "Pareto set: latency against proxy" in result.stdout and "latency against resources" in result.stdout
     fastest = min((point for point in content["points"] if point["pareto"]), key=lambda point: point["milliseconds"])
+    assert "weights of small.safetensors: synthetic (seed 8)" in result.stdout
     assert f"{fastest['milliseconds']:.3f}" in result.stdout and "--images measures accuracy" in result.stdout
 
 
