@@ -16,8 +16,10 @@ import flows.cli_diff
 import flows.cli_eval
 import flows.cli_hls
 import flows.cli_prune
+import flows.cli_report
 import flows.cli_resources
 import flows.cli_search
+import flows.cli_sweep
 import flows.cli_train  # noqa: F401 - these add their commands
 from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, print_json, progress_bars, screen
 from flows.cli_options import (
@@ -85,17 +87,17 @@ def sim(
             if engine == "hls":
                 modelled = simulate_hls(options, pictures, show)
                 content = report_of_hls(modelled)
-                shown = hls_tables(modelled, content)
+                shown = hls_tables(content)
                 outcomes = modelled.images
             elif len(pictures) > 1:
                 several = simulate_batch(options, pictures, show)
                 content = report_of_batch(several)
-                shown = batch_tables(several, content)
+                shown = batch_tables(content)
                 outcomes = several.images
             else:
                 outcome = simulate_network(options, show)
                 content = report_of(outcome)
-                shown = tables(outcome, content)
+                shown = tables(content)
                 outcomes = (outcome,)
         write_json(report, content)
         folder = keep_simulation(options, outcomes, content)
