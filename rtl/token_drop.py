@@ -15,6 +15,7 @@ from flows.contracts.program import Drop
 from rtl.fixed_point import balanced_sum, shift_coarse, shift_fine
 from rtl.flow import Flow, lanes
 from rtl.pipeline import Pipeline
+from rtl.row_parts import any_part, join_row, part_lanes, split_row
 from rtl.softmax import EXP_BITS, EXP_MIN, MANT_BITS
 
 __all__ = ["Fuse", "Select"]
@@ -337,6 +338,13 @@ class TokenMap(wiring.Component):
 class Fuse(wiring.Component):
     """Sixteen channels of the fused token, ``sat16(rnd(sum of weight * x over the dropped, 16))``, as columns pass by.
 
+    Parameters
+    ----------
+    shared : bool
+        Several groups have a part of the fused token.
+    row_cycles : int
+        Cycles from vector to vector: 16 / ``row_cycles`` lanes do their work. Only 1 when ``shared``.
+
     Members
     -------
     i : :py:`In(Flow(Fuse.LAYOUT))`
@@ -350,11 +358,11 @@ class Fuse(wiring.Component):
 
     Latency
     -------
-    ``LATENCY`` = 4 cycles: product, sum, rounding, saturation.
+    ``LATENCY`` = 4 cycles: product, sum, rounding, saturation; and ``part_cycles``.
 
     Throughput
     ----------
-    One vector of 16 a cycle.
+    One vector of 16 every ``row_cycles`` cycles.
     """
 
     LATENCY = 4
@@ -362,20 +370,26 @@ class Fuse(wiring.Component):
         "x": lanes(16), "weight": DROP_WEIGHT_BITS, "dropped": 1, "first": 1, "fused": 1})
     SUM_BITS = 16 + DROP_WEIGHT_BITS + TOKEN_BITS
 
-    def __init__(self, *, shared: bool = False) -> None:
-        self.shared = shared
+    def __init__(self, *, shared: bool = False, row_cycles: int = 1) -> None:
+        self.shared, self.row_cycles = shared, row_cycles
         ports = {"part": Out(lanes(self.SUM_BITS)), "total": In(lanes(self.SUM_BITS))} if shared else {}
         super().__init__({"i": In(Flow(self.LAYOUT)), "o": Out(Flow(lanes(16))), **ports})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        each = range(BLOCK)
-        p, i = Pipeline(m, self.i.valid), self.i.payload
+        lanes_at_once = part_lanes(self.row_cycles)
+        each = range(lanes_at_once)
+        valid, i = split_row(m, self.i.valid, self.i.payload, self.row_cycles)
+        p = Pipeline(m, valid)
         s = p.stage(x=[i.x[k] for k in each], term=[i.x[k] * i.weight for k in each], dropped=i.dropped, first=i.first,
                     fused=i.fused)
-        total = [Signal(signed(self.SUM_BITS), name=f"total_{k}", reset_less=True) for k in each]
-        m.d.sync += [total[k].eq(Mux(p.valid, Mux(s.first, 0, total[k]) + Mux(s.dropped, s.term[k], 0), total[k]))
-                     for k in each]
+        # The sums of the part at work are the first ones; all turn, and the part's new sums become the last ones.
+        total = [Signal(signed(self.SUM_BITS), name=f"total_{k}", reset_less=True) for k in range(BLOCK)]
+        sums = [Mux(s.first, 0, total[k]) + Mux(s.dropped, s.term[k], 0) for k in each]
+        turned = total[lanes_at_once:] + sums
+        adding = any_part(m, p.valid, self.row_cycles)
+        m.d.sync += [total[k].eq(Mux(adding, turned[k], total[k])) for k in range(BLOCK)]
+        total = total[-lanes_at_once:]
         s = p.stage(x=s.x, fused=s.fused)
         if self.shared:
             m.d.comb += [self.part[k].eq(total[k]) for k in each]
@@ -386,5 +400,6 @@ class Fuse(wiring.Component):
         low, high = -(1 << 15), (1 << 15) - 1
         s = p.stage(y=[Mux(s.fused, Mux(s.total[k] > high, high, Mux(s.total[k] < low, low, s.total[k])), s.x[k])
                        for k in each])
-        m.d.comb += [self.o.valid.eq(p.valid), *(self.o.payload[k].eq(s.y[k]) for k in each)]
+        valid, row = join_row(m, p.valid, s.y, self.row_cycles, "result")
+        m.d.comb += [self.o.valid.eq(valid), *(lane.eq(y) for lane, y in zip(self.o.payload, row, strict=True))]
         return m
