@@ -29,5 +29,9 @@ def test_cycles() -> None:
     assert Select.cycles(197, 3, Drop.TOPK) < 197 * 144 // 4
 
 
-def test_fuse() -> None:
-    assert len(simulate(Fuse(), test_module="tests.rtl.bench_fuse", name="fuse").tests) == 3
+@pytest.mark.parametrize("row_cycles", [1, 2, 4])
+def test_fuse(row_cycles: int) -> None:
+    """A vector every cycle, and a part of one every cycle."""
+    results = simulate(Fuse(row_cycles=row_cycles), test_module="tests.rtl.bench_fuse", name=f"fuse_{row_cycles}",
+                       env={"ROW_CYCLES": str(row_cycles)})
+    assert len(results.tests) == 3
