@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
 from flows.contracts.numerics import DROP_SCORE_BITS, DROP_WEIGHT_BITS, FUSE_SHIFT
 from flows.contracts.program import Drop
+from rtl.delay import delayed
 from rtl.fixed_point import balanced_sum, shift_coarse, shift_fine
 from rtl.flow import Flow, lanes
 from rtl.pipeline import Pipeline
@@ -54,14 +55,14 @@ class _State:
 class Select(wiring.Component):
     """Scores the tokens of an image, chooses which to keep, and writes a map with an entry per token.
 
-    Three passes, each a short pipeline: scores of 16 tokens a cycle and head; the threshold of top-k, the k-th largest
+    Three passes, each a short pipeline: scores of 16 tokens and a head in ``row_cycles`` cycles; the threshold of top-k, the k-th largest
     score found bit by bit from the top by counting how many scores reach a candidate (no sorter, no exchange of data);
     then the map, a token a cycle.
 
     Parameters
     ----------
     config : HardwareConfig
-        ``max_tokens`` and ``max_width`` size the memories.
+        ``max_tokens`` and ``max_width`` size the memories, ``row_cycles`` the multipliers.
 
     Members
     -------
@@ -74,7 +75,7 @@ class Select(wiring.Component):
         Begin. ``mode`` (:class:`flows.contracts.program.Drop`), ``keep`` (top-k), ``threshold``, ``heads`` (at least
         1), ``inverse_heads`` and ``tokens`` (CLS included, at least 1) are sampled with it. Ignored while busy.
     busy : :py:`Out(1)`
-        From the cycle after ``start``, for ``Select.cycles(tokens, heads, mode)`` cycles.
+        From the cycle after ``start``, for ``Select.cycles(tokens, heads, mode, row_cycles)`` cycles.
     new_tokens : :py:`Out(9)`
         Tokens after the drop: CLS, kept and fused; ``tokens`` when nothing is dropped. Valid from the end of busy to
         the next start, as are ``dropped`` and the map.
@@ -122,10 +123,10 @@ class Select(wiring.Component):
         })
 
     @staticmethod
-    def cycles(tokens: int, heads: int, mode: int) -> int:
+    def cycles(tokens: int, heads: int, mode: int, row_cycles: int = 1) -> int:
         """Cycles of ``busy``: they depend on nothing else, in particular not on the scores."""
         blocks = ceil_div(tokens, BLOCK)
-        score = blocks * heads + Select.SCORE_LATENCY
+        score = row_cycles * blocks * heads + Select.SCORE_LATENCY + int(row_cycles > 1)
         search = DROP_SCORE_BITS * (blocks + Select.COUNT_LATENCY)
         final = tokens + Select.CHOOSE_LATENCY
         return (score if mode != Drop.NONE else 0) + (search if mode == Drop.TOPK else 0) + final
@@ -160,11 +161,20 @@ class Select(wiring.Component):
                     with m.If(self.mode == Drop.NONE):
                         m.next = "CHOOSE"
             with m.State("SCORE"):
-                m.d.comb += score.eq(1)
-                m.d.sync += [s.head.eq(Mux(last_head, 0, s.head + 1)), s.block.eq(s.block + last_head),
-                             s.drain.eq(self.SCORE_LATENCY)]
-                with m.If(last_head & last_block):
-                    m.next = "SCORE DRAIN"
+                following = [s.head.eq(Mux(last_head, 0, s.head + 1)), s.block.eq(s.block + last_head),
+                             s.drain.eq(self.SCORE_LATENCY + int(self.config.row_cycles > 1))]
+                if self.config.row_cycles == 1:
+                    m.d.comb += score.eq(1)
+                    m.d.sync += following
+                    with m.If(last_head & last_block):
+                        m.next = "SCORE DRAIN"
+                else:
+                    first_cycle, last_cycle = self._item_cycles(m)
+                    m.d.comb += score.eq(first_cycle)
+                    with m.If(last_cycle):
+                        m.d.sync += following
+                        with m.If(last_head & last_block):
+                            m.next = "SCORE DRAIN"
             with m.State("SCORE DRAIN"):
                 m.d.sync += s.block.eq(0)
                 with m.If(drained):
@@ -192,6 +202,13 @@ class Select(wiring.Component):
                 dropped = s.index != s.tokens
                 m.d.sync += [self.dropped.eq(dropped), self.new_tokens.eq(s.index + dropped), self.busy.eq(0)]
                 m.next = "IDLE"
+
+    def _item_cycles(self, m: Module) -> tuple[Value, Value]:
+        """First and last cycle of an item of the score pass."""
+        cycles = self.config.row_cycles
+        cycle = Signal(range(cycles))
+        m.d.sync += cycle.eq(cycle + 1)  # from 0 to 0 in every item
+        return cycle == 0, cycle == cycles - 1
 
     def _sample(self, m: Module, s: _State) -> None:
         """Take over the parameters. Threshold mode keeps every tie, and so does no drop, with a pivot of 0."""
@@ -237,7 +254,10 @@ class Select(wiring.Component):
         e, recip = self._captured(m, s)
         p = Pipeline(m, issue)
         v = p.stage(block=s.block, first=s.head == 0, last=s.head + 1 == s.heads)
-        v = p.stage(block=v.block, first=v.first, last=v.last, product=[e[k] * recip.mant for k in range(BLOCK)],
+        if self.config.row_cycles > 1:
+            p, v, e, recip = self._parts(m, p, v, e, recip)
+        at_once = part_lanes(self.config.row_cycles)
+        v = p.stage(block=v.block, first=v.first, last=v.last, product=[e[k] * recip.mant for k in range(at_once)],
                     amount=(recip.exp - EXP_MIN)[:EXP_BITS])
         v = p.stage(block=v.block, first=v.first, last=v.last, amount=v.amount,
                     product=[shift_coarse(x, v.amount) for x in v.product])
@@ -246,14 +266,28 @@ class Select(wiring.Component):
         v = p.stage(block=v.block, first=v.first, last=v.last, product=[shift_fine(x, v.amount) for x in v.product],
                     alive=[(v.block != 0) if k == 0 else (k < left) for k in range(BLOCK)])
         total = [Signal(DROP_SCORE_BITS, name=f"total_{k}", reset_less=True) for k in range(BLOCK)]
-        m.d.sync += [total[k].eq(Mux(p.valid, Mux(v.first, 0, total[k]) + v.product[k], total[k]))
-                     for k in range(BLOCK)]
+        # The totals of the part at work are the first ones; all turn, and are in their places after the last part.
+        sums = [Mux(v.first, 0, total[k]) + v.product[k] for k in range(at_once)]
+        turned = total[at_once:] + sums
+        adding = any_part(m, p.valid, self.config.row_cycles)
+        m.d.sync += [total[k].eq(Mux(adding, turned[k], total[k])) for k in range(BLOCK)]
         v = p.stage(block=v.block, last=v.last, alive=v.alive)
+        complete = delayed(m, p.valid, self.config.row_cycles - 1, "complete", reset_less=False)
         m.d.comb += [
-            write.en.eq(p.valid & v.last), write.addr.eq(v.block),
+            write.en.eq(complete & v.last), write.addr.eq(v.block),
             *(write.data[k].eq(Mux(v.alive[k], total[k], 0)) for k in range(BLOCK)),
         ]
-        assert p.latency == self.SCORE_LATENCY
+        assert p.latency == self.SCORE_LATENCY - int(self.config.row_cycles > 1)
+
+    def _parts(self, m: Module, p: Pipeline, v: Any, e: Any, recip: Any) -> tuple[Pipeline, Any, Any, Any]:
+        """The item in parts, a cycle later."""
+        layout = data.StructLayout({"e": self.CAPTURE["e"].shape, "recip": self.RECIP, "block": len(v.block),
+                                    "first": 1, "last": 1})
+        row = Signal(layout, name="scored_row")
+        m.d.comb += [row.e.eq(e), row.recip.eq(recip), row.block.eq(v.block), row.first.eq(v.first),
+                     row.last.eq(v.last)]
+        valid, parts = split_row(m, p.valid, row, self.config.row_cycles)
+        return Pipeline(m, valid), parts, parts.e, parts.recip
 
     def _count(self, m: Module, s: _State, issue: Value, scores: Any) -> None:
         """Pass 2: how many scores reach the candidate, the pivot so far with the current bit set."""

@@ -261,4 +261,4 @@ class _Model:
         mode = Drop(self.fields["drop"])
         if mode is Drop.NONE:
             return 0
-        return self.begin + self.timing.select(self.tokens, self.fields["heads"], mode)
+        return self.begin + self.timing.select(self.tokens, self.fields["heads"], mode, self.config.row_cycles)

@@ -85,7 +85,7 @@ def scheduling_problem(step: Step, config: HardwareConfig) -> Problem:
     """What the scheduler has to know of a step."""
     first_drain = 0
     if step.drops:
-        wait = Timing.select(step.tokens, step.fields["heads"], Drop(step.fields["drop"]))
+        wait = Timing.select(step.tokens, step.fields["heads"], Drop(step.fields["drop"]), config.row_cycles)
         first_drain = ceil_div(wait, config.streaming_cycles(step.tokens, drops=True))
     return Problem(
         jobs=tuple(Job(column.sources, column.last) for column in step.columns), clusters=config.clusters,

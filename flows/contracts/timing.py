@@ -102,8 +102,8 @@ class Timing:
         return 1 + config.stream_bytes
 
     @staticmethod
-    def select(tokens: int, heads: int, mode: Drop) -> int:
+    def select(tokens: int, heads: int, mode: Drop, row_cycles: int = 1) -> int:
         """Token selection: sum over heads, search of the k-th largest score bit by bit, map of new indices."""
         blocks = ceil_div(tokens, 16)
         search = 21 * (blocks + 4) if mode is Drop.TOPK else 0
-        return blocks * heads + search + tokens + 9
+        return row_cycles * blocks * heads + int(row_cycles > 1) + search + tokens + 9
