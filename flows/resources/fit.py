@@ -22,7 +22,7 @@ UNSEEN = {"plain": {"lut": 7000.0, "ff": 11200.0}, "dsp48e1": {"lut": 4850.0, "f
 """A cluster with a multiplier that the grid does not hold, counted from adders and registers of the RTL; without an
 entry, it is expected to take what the largest does."""
 
-FREE = ("base", *MULTIPLIERS)
+FREE = ("base", "lanes", "parts", *MULTIPLIERS)
 """Features without an expected coefficient."""
 
 PRIOR = 0.03
