@@ -197,10 +197,8 @@ def _residual_dsps(config: HardwareConfig, target: str) -> int:
 
 
 def _lanes(config: HardwareConfig) -> dict[str, float]:
-    """Sixteen lanes of arithmetic at a time; or some of them, with registers and multiplexers for the others."""
-    if config.row_cycles == 1:
-        return {"lanes": 1}
-    return {"lanes": 1 / config.row_cycles, "parts": 1}
+    """Share of the arithmetic on 16 lanes that is there; the rest of a unit is ``base``."""
+    return {"lanes": 1 / config.row_cycles}
 
 
 def _cluster(config: HardwareConfig) -> Unit:
