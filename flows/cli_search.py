@@ -70,7 +70,7 @@ def search_tables(result: SearchResult) -> Group:
     table = Table(title=escape(f"{result.model} on {board.name} ({board.part}) at {board.clock_mhz:g} MHz, memory "
                                f"{board.memory.usable_gbs:g} GB/s"), title_justify="left")
     table.add_column("")
-    for title in ("clusters x groups", "stream, bus", "ms", "images/s"):
+    for title in ("clusters x groups", "cycles/row", "stream, bus", "ms", "images/s"):
         table.add_column(title, justify="right")
     for kind in KINDS:
         table.add_column(kind, justify="right")
@@ -88,5 +88,5 @@ def search_tables(result: SearchResult) -> Group:
 def _row(point: Point, *, chosen: bool) -> list[str]:
     config = point.config
     return ["[bold green]>[/]" if chosen else "", f"{config.clusters} x {config.groups}",
-            f"{config.stream_bits}, {config.bus_bits}", f"{point.milliseconds:.3f}", f"{point.images_per_second:,.0f}",
+            str(config.row_cycles), f"{config.stream_bits}, {config.bus_bits}", f"{point.milliseconds:.3f}", f"{point.images_per_second:,.0f}",
             *(f"{point.placement.share(kind):.0%}" for kind in KINDS)]

@@ -69,7 +69,8 @@ def random_hardware(rng: np.random.Generator) -> HardwareConfig:
         sizes = {"clusters": int(rng.integers(1, 7)), "groups": groups, "stream_bits": stream,
                  "banks": int(rng.choice([4, 8, 16])), "bus_bits": int(rng.choice([128, 256, 512])),
                  "fifo_words": 256, "score_heads": int(rng.integers(1, 5)),
-                 "resident_words": int(rng.choice([0, 4096]))}
+                 "resident_words": int(rng.choice([0, 4096])),
+                 "row_cycles": int(rng.choice([1, 2, 4])) if groups == 1 else 1}
         sample = random_artifact(width=16 * int(rng.integers(1, 7)), heads=1, depth=1, seed=1,
                                  hidden=16 * int(rng.integers(1, 13)), tokens=int(rng.integers(20, 90)),
                                  patch_inputs=int(rng.choice([48, 192])), classes=int(rng.integers(3, 50)))
