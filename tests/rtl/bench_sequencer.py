@@ -326,7 +326,7 @@ def check(driver: Driver) -> Rules:
 
 @cocotb.test()
 async def no_bubble_between_slots(dut):
-    """Slots that are ready follow each other every ``max(N, 16)`` cycles."""
+    """Slots that are ready follow each other every ``max(N * ROW_CYCLES, 16)`` cycles."""
     driver = await begin(dut)
     sizes = (CONFIG.max_tokens, 17, 16, 15, 1, CONFIG.max_tokens - 1)
     program = [Step({"kind": 2, "post": 1, "tokens": tokens}, random_slots(6)) for tokens in sizes]
@@ -335,7 +335,7 @@ async def no_bubble_between_slots(dut):
     assert len(rules.takes) == 6 * len(sizes)
     for index, tokens in enumerate(sizes):
         takes = rules.takes[6 * index:6 * index + 6]
-        assert [b - a for a, b in pairwise(takes)] == [max(tokens, 16)] * 5
+        assert [b - a for a, b in pairwise(takes)] == [max(ROW_CYCLES * tokens, MIN_SLOT)] * 5
         # The first slot follows two cycles after the step's start, or when the drain is free.
         drains = program[index].slots[0].fields["drain"]
         assert takes[0] == max(rules.goes[index] + 2, rules.drains_from[index] if drains else 0)
