@@ -88,5 +88,6 @@ def search_tables(result: SearchResult) -> Group:
 def _row(point: Point, *, chosen: bool) -> list[str]:
     config = point.config
     return ["[bold green]>[/]" if chosen else "", f"{config.clusters} x {config.groups}",
-            str(config.row_cycles), f"{config.stream_bits}, {config.bus_bits}", f"{point.milliseconds:.3f}", f"{point.images_per_second:,.0f}",
+            str(config.row_cycles), f"{config.stream_bits}, {config.bus_bits}", f"{point.milliseconds:.3f}",
+            f"{point.images_per_second:,.0f}",
             *(f"{point.placement.share(kind):.0%}" for kind in KINDS)]

@@ -242,7 +242,8 @@ class Cluster(wiring.Component):
         results, offset = [], 0
         for lane, (term, width) in enumerate(zip(sums, widths, strict=True)):
             old = read.data[offset:offset + width]
-            result = Signal(signed(width) if lane < self.lanes else unsigned(width), name=f"result{lane}", reset_less=True)
+            shape = signed(width) if lane < self.lanes else unsigned(width)
+            result = Signal(shape, name=f"result{lane}", reset_less=True)
             m.d.sync += result.eq(Mux(fresh[depth], 0, old) + term)
             results.append(result)
             offset += width

@@ -78,5 +78,5 @@ class Requant(wiring.Component):
         low, high = Mux(s.wide, -(1 << 15), -127), Mux(s.wide, (1 << 15) - 1, 127)
         s = p.stage(result=[clamp(s.half[k], s.under[k], s.over[k], low, high)[:16].as_signed() for k in each])
         valid, row = join_row(m, p.valid, s.result, self.row_cycles, "result")
-        m.d.comb += [self.o.valid.eq(valid), *(lane.eq(result) for lane, result in zip(self.o.payload, row, strict=True))]
+        m.d.comb += [self.o.valid.eq(valid), *(o.eq(result) for o, result in zip(self.o.payload, row, strict=True))]
         return m

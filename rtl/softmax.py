@@ -141,7 +141,8 @@ class Normalise(wiring.Component):
 
     Latency
     -------
-    ``LATENCY`` = 5 cycles: input registers of the DSP slice, product, shift in two steps, rounding; and ``part_cycles``.
+    ``LATENCY`` = 5 cycles: input registers of the DSP slice, product, shift in two steps, rounding; and
+    ``part_cycles``.
 
     Throughput
     ----------
@@ -164,12 +165,13 @@ class Normalise(wiring.Component):
         p = Pipeline(m, valid)
         # rnd(x, t) = ((x >> (t - 1)) + 1) >> 1, and of t - 1 = 22 + exp the smallest value, 7, costs no shifter.
         fixed = RECIP_ONE - CONTEXT_FRACTION + EXP_MIN - 1
-        s = p.stage(acc=[i.acc[k] for k in range(part_lanes(self.row_cycles))], mant=i.mant, amount=(i.exp - EXP_MIN)[:EXP_BITS])
+        s = p.stage(acc=[i.acc[k] for k in range(part_lanes(self.row_cycles))], mant=i.mant,
+                    amount=(i.exp - EXP_MIN)[:EXP_BITS])
         s = p.stage(product=[x * s.mant for x in s.acc], amount=s.amount)
         s = p.stage(product=[shift_coarse(x >> fixed, s.amount) for x in s.product], amount=s.amount)
         s = p.stage(half=[shift_fine(x, s.amount)[:CONTEXT_BITS + 1].as_signed() for x in s.product])
         s = p.stage(result=[((x + 1) >> 1)[:CONTEXT_BITS].as_signed() for x in s.half])
         valid, row = join_row(m, p.valid, s.result, self.row_cycles, "result")
-        m.d.comb += [self.o.valid.eq(valid), *(lane.eq(result) for lane, result in zip(self.o.payload, row, strict=True))]
+        m.d.comb += [self.o.valid.eq(valid), *(o.eq(result) for o, result in zip(self.o.payload, row, strict=True))]
         return m
 

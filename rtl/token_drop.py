@@ -55,9 +55,9 @@ class _State:
 class Select(wiring.Component):
     """Scores the tokens of an image, chooses which to keep, and writes a map with an entry per token.
 
-    Three passes, each a short pipeline: scores of 16 tokens and a head in ``row_cycles`` cycles; the threshold of top-k, the k-th largest
-    score found bit by bit from the top by counting how many scores reach a candidate (no sorter, no exchange of data);
-    then the map, a token a cycle.
+    Three passes, each a short pipeline: scores of 16 tokens and a head in ``row_cycles`` cycles; the threshold of
+    top-k, the k-th largest score found bit by bit from the top by counting how many scores reach a candidate (no
+    sorter, no exchange of data); then the map, a token a cycle.
 
     Parameters
     ----------
@@ -161,20 +161,7 @@ class Select(wiring.Component):
                     with m.If(self.mode == Drop.NONE):
                         m.next = "CHOOSE"
             with m.State("SCORE"):
-                following = [s.head.eq(Mux(last_head, 0, s.head + 1)), s.block.eq(s.block + last_head),
-                             s.drain.eq(self.SCORE_LATENCY + int(self.config.row_cycles > 1))]
-                if self.config.row_cycles == 1:
-                    m.d.comb += score.eq(1)
-                    m.d.sync += following
-                    with m.If(last_head & last_block):
-                        m.next = "SCORE DRAIN"
-                else:
-                    first_cycle, last_cycle = self._item_cycles(m)
-                    m.d.comb += score.eq(first_cycle)
-                    with m.If(last_cycle):
-                        m.d.sync += following
-                        with m.If(last_head & last_block):
-                            m.next = "SCORE DRAIN"
+                self._next_score(m, s, score, last_head, last_block)
             with m.State("SCORE DRAIN"):
                 m.d.sync += s.block.eq(0)
                 with m.If(drained):
@@ -203,12 +190,24 @@ class Select(wiring.Component):
                 m.d.sync += [self.dropped.eq(dropped), self.new_tokens.eq(s.index + dropped), self.busy.eq(0)]
                 m.next = "IDLE"
 
-    def _item_cycles(self, m: Module) -> tuple[Value, Value]:
-        """First and last cycle of an item of the score pass."""
+    def _next_score(self, m: Module, s: _State, score: Signal, last_head: Value, last_block: Value) -> None:
+        """Issue an item of the score pass, and go on to the next one when all its cycles are over."""
         cycles = self.config.row_cycles
-        cycle = Signal(range(cycles))
-        m.d.sync += cycle.eq(cycle + 1)  # from 0 to 0 in every item
-        return cycle == 0, cycle == cycles - 1
+        following = [s.head.eq(Mux(last_head, 0, s.head + 1)), s.block.eq(s.block + last_head),
+                     s.drain.eq(self.SCORE_LATENCY + int(cycles > 1))]
+        if cycles == 1:
+            m.d.comb += score.eq(1)
+            m.d.sync += following
+            with m.If(last_head & last_block):
+                m.next = "SCORE DRAIN"
+            return
+        cycle = Signal(range(cycles))  # from 0 to 0 in every item
+        m.d.comb += score.eq(cycle == 0)
+        m.d.sync += cycle.eq(cycle + 1)
+        with m.If(cycle == cycles - 1):
+            m.d.sync += following
+            with m.If(last_head & last_block):
+                m.next = "SCORE DRAIN"
 
     def _sample(self, m: Module, s: _State) -> None:
         """Take over the parameters. Threshold mode keeps every tie, and so does no drop, with a pivot of 0."""

@@ -121,7 +121,8 @@ def expected(slots: list[Slot]) -> dict[int, tuple[int, ...]]:
         for index, cycle in enumerate(slot.issued):
             token = index if slot.token is None else int(slot.token[index])
             sums = model.add(token, terms[index], fresh=slot.fresh)
-            results[cycle + Cluster.LATENCY + part_cycles(ROW_CYCLES)] = (*sums[:16].tolist(), int(sums[16]) % (1 << 17))
+            leaves = cycle + Cluster.LATENCY + part_cycles(ROW_CYCLES)
+            results[leaves] = (*sums[:16].tolist(), int(sums[16]) % (1 << 17))
     return results
 
 

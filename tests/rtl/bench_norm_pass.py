@@ -99,7 +99,8 @@ class Bench:
         seen = await script.run(("write__enable", *WRITES, "available", "busy"),
                                 settle=latency + rows * columns * tokens + 4)
         first = begin + latency
-        expected = {first + rows * (column * tokens + token): (column, token, pack(y[token, 16 * column:16 * column + 16], 8))
+        expected = {first + rows * (column * tokens + token):
+                    (column, token, pack(y[token, 16 * column:16 * column + 16], 8))
                     for column in range(columns) for token in range(tokens)}
         assert len(np.unique(y)) > 20
         check_cycles(valid_outputs(seen, "write__enable", *WRITES), expected)

@@ -16,6 +16,6 @@ def test_norm_pass(max_width: int, max_tokens: int, banks: int, stream_bits: int
     """Both sizes of the words that bring the parameters, and rows in parts."""
     config = HardwareConfig(max_width=max_width, max_tokens=max_tokens, banks=banks, stream_bits=stream_bits,
                             row_cycles=row_cycles)
-    results = simulate(NormPass(config), test_module="tests.rtl.bench_norm_pass", name=f"norm_pass_{max_width}_{row_cycles}",
-                       env=config_env(config))
+    results = simulate(NormPass(config), test_module="tests.rtl.bench_norm_pass",
+                       name=f"norm_pass_{max_width}_{row_cycles}", env=config_env(config))
     assert len(results.tests) == 3
