@@ -14,7 +14,7 @@ def test_rsqrt() -> None:
     assert len(simulate(Rsqrt(), test_module="tests.rtl.bench_rsqrt", name="rsqrt").tests) == 2
 
 
-@pytest.mark.parametrize("row_cycles", [1, 2, 4])
+@pytest.mark.parametrize("row_cycles", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_normalize(row_cycles: int) -> None:
     """A vector every cycle, and a part of one every cycle."""
     results = simulate(Normalize(row_cycles), test_module="tests.rtl.bench_normalize", name=f"normalize_{row_cycles}",

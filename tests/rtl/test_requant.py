@@ -8,7 +8,7 @@ from rtl.requant import Requant
 from sim.runner import simulate
 
 
-@pytest.mark.parametrize("row_cycles", [1, 2, 4])
+@pytest.mark.parametrize("row_cycles", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_requant(row_cycles: int) -> None:
     """A vector every cycle, and a part of one every cycle."""
     results = simulate(Requant(row_cycles), test_module="tests.rtl.bench_requant", name=f"requant_{row_cycles}",

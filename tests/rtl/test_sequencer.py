@@ -11,7 +11,7 @@ from tests.rtl.bench_sequencer import DRAIN_CYCLES, NORM_CYCLES, READ_CYCLES
 from tests.rtl.script import config_env
 
 
-@pytest.mark.parametrize("row_cycles", [1, 2, 4])
+@pytest.mark.parametrize("row_cycles", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_sequencer(row_cycles: int) -> None:
     config = HardwareConfig(clusters=3, max_tokens=48, row_cycles=row_cycles)
     results = simulate(Sequencer(config, DRAIN_CYCLES, NORM_CYCLES, READ_CYCLES),

@@ -12,7 +12,7 @@ from tests.rtl.select_with_map import SelectWithMap
 
 
 @pytest.mark.parametrize(("max_tokens", "max_width", "row_cycles"), [
-    (208, 192, 1), (320, 1024, 1), (16, 16, 1), (208, 192, 2), (48, 64, 4)])
+    (208, 192, 1), (320, 1024, 1), (16, 16, 1), (208, 192, 2), pytest.param(48, 64, 4, marks=pytest.mark.slow)])
 def test_select(max_tokens: int, max_width: int, row_cycles: int) -> None:
     """DeiT-T's size, the largest, and the smallest; rows in parts."""
     config = HardwareConfig(max_tokens=max_tokens, max_width=max_width, row_cycles=row_cycles)
@@ -31,7 +31,7 @@ def test_cycles() -> None:
     assert Select.cycles(197, 3, Drop.TOPK, 2) == 2 * 13 * 3 + 6 + 21 * (13 + 4) + 197 + 4
 
 
-@pytest.mark.parametrize("row_cycles", [1, 2, 4])
+@pytest.mark.parametrize("row_cycles", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_fuse(row_cycles: int) -> None:
     """A vector every cycle, and a part of one every cycle."""
     results = simulate(Fuse(row_cycles=row_cycles), test_module="tests.rtl.bench_fuse", name=f"fuse_{row_cycles}",
