@@ -127,7 +127,9 @@ def _shared_units(config: HardwareConfig, target: str) -> dict[str, Unit]:
         "axi_read": Unit(
             lut={"base": 1, "narrow": narrow, "wide": wide,
                  "cascade": sum(fifo.cascade(target) for fifo in fifos)},
-            ff={"base": 1, "narrow": narrow, "wide": wide}, memories=fifos),
+            # LUTs as memory have no register at the output.
+            ff={"base": 1, "narrow": narrow, "wide": wide, "output": entry * sum(fifo.luts for fifo in fifos)},
+            memories=fifos),
         "axi_write": Unit(lut={"base": 1, "bus": config.bus_bits}, ff={"base": 1, "bus": config.bus_bits}),
         "decoder": Unit(lut={"base": 1, "slot": slot, "stream": stream, "clusters": clusters},
                         ff={"base": 1, "slot": slot, "stream": stream}),
