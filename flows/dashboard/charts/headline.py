@@ -1,0 +1,16 @@
+"""The figures at the top of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flows.dashboard.data import Headline
+from flows.dashboard.markup import full, tag, text
+
+
+def headline(figures: Sequence[Headline]) -> str:
+    """A tile per figure."""
+    tiles = [tag("div", tag("dt", text(item.label)),
+                 tag("dd", tag("b", text(item.text), data_value=None if item.value is None else full(item.value),
+                               data_key=item.key), tag("span", text(item.note))), class_="tile") for item in figures]
+    return tag("dl", *tiles, class_="headline")

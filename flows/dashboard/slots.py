@@ -1,0 +1,100 @@
+"""The schedule as it ran: slots of every cluster in time, and which cluster executed which block of which matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Slots in time.
+
+    Attributes
+    ----------
+    names : of the steps
+    total : cycles of the run
+    cycle, step, rows, length : of each slot: first cycle, step, rows streamed, cycles
+    outputs, sources : per cluster, per slot the block column worked on, -1 where the cluster waits
+    """
+
+    names: tuple[str, ...]
+    total: int
+    cycle: tuple[int, ...]
+    step: tuple[int, ...]
+    rows: tuple[int, ...]
+    length: tuple[int, ...]
+    outputs: tuple[tuple[int, ...], ...]
+    sources: tuple[tuple[int, ...], ...]
+
+    @property
+    def busy(self) -> tuple[int, ...]:
+        """Cycles in which each cluster multiplies rows."""
+        return tuple(sum(rows for rows, column in zip(self.rows, outputs, strict=True) if column >= 0)
+                     for outputs in self.outputs)
+
+    def busy_in(self, step: int) -> tuple[int, ...]:
+        """The same within a step."""
+        return tuple(sum(rows for rows, column, at in zip(self.rows, outputs, self.step, strict=True)
+                         if column >= 0 and at == step) for outputs in self.outputs)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Blocks of a weight matrix.
+
+    Attributes
+    ----------
+    name, kind, block : as ``block0.qkv``, ``qkv``, 0 (None for embedding and head)
+    rows, columns : output and input block columns
+    clusters : a string per output block column, a character per input block: ``.`` pruned, a hex digit for the cluster
+        that executes it, ``*`` kept but not executed
+    """
+
+    name: str
+    kind: str
+    block: int | None
+    rows: int
+    columns: int
+    clusters: tuple[str, ...]
+
+    @property
+    def kept(self) -> int:
+        """Blocks that are not pruned."""
+        return sum(len(row) - row.count(".") for row in self.clusters)
+
+    @property
+    def idle(self) -> int:
+        """Kept blocks that are not executed, as nothing uses their result."""
+        return sum(row.count("*") for row in self.clusters)
+
+    @property
+    def share(self) -> float:
+        """Share of blocks kept."""
+        return self.kept / (self.rows * self.columns)
+
+    def by_cluster(self) -> dict[int, int]:
+        """Blocks that each cluster executes."""
+        counts: dict[int, int] = {}
+        for row in self.clusters:
+            for digit in row:
+                if digit not in ".*":
+                    counts[int(digit, 16)] = counts.get(int(digit, 16), 0) + 1
+        return dict(sorted(counts.items()))
+
+
+def timeline_of(details: Mapping[str, Any], content: Mapping[str, Any]) -> Timeline | None:
+    """The slots of a run; None without details."""
+    slots = details.get("slots")
+    if not slots or not slots.get("cycle") or not content.get("cycles"):
+        return None
+    return Timeline(tuple(details["steps"]), content["cycles"], tuple(slots["cycle"]), tuple(slots["step"]),
+                    tuple(slots["rows"]), tuple(slots["length"]), tuple(map(tuple, details["clusters"])),
+                    tuple(map(tuple, details["sources"])))
+
+
+def matrices_of(details: Mapping[str, Any]) -> tuple[Matrix, ...]:
+    """All weight matrices in the order of the network; empty without details."""
+    return tuple(Matrix(entry["name"], entry["kind"], entry.get("block"), entry["rows"], entry["columns"],
+                        tuple(entry["clusters"])) for entry in details.get("matrices") or ())
