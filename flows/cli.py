@@ -82,16 +82,19 @@ def sim(
                 modelled = simulate_hls(options, pictures, show)
                 content = report_of_hls(modelled)
                 shown = hls_tables(modelled, content)
+                outcomes = modelled.images
             elif len(pictures) > 1:
                 several = simulate_batch(options, pictures, show)
                 content = report_of_batch(several)
                 shown = batch_tables(several, content)
+                outcomes = several.images
             else:
                 outcome = simulate_network(options, show)
                 content = report_of(outcome)
                 shown = tables(outcome, content)
+                outcomes = (outcome,)
         write_json(report, content)
-        folder = keep_simulation(options, pictures, content)
+        folder = keep_simulation(options, outcomes, content)
         if as_json:
             print_json(content)
         else:
