@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 import flows.cli_boards
+import flows.cli_dashboard
 import flows.cli_deliver
 import flows.cli_eval
 import flows.cli_hls
@@ -93,6 +94,7 @@ def sim(
                 content = report_of(outcome)
                 shown = tables(outcome, content)
                 outcomes = (outcome,)
+        content["memory"] = dataclasses.asdict(options.memory)
         write_json(report, content)
         folder = keep_simulation(options, outcomes, content)
         if as_json:

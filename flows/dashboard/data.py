@@ -174,7 +174,7 @@ def title_of(kept: Kept) -> str:
     if kept.kind == "resources":
         board = content.get("board") or {}
         return f"Resources{' on ' + board['name'] if board else ''}, {content.get('family', '')}"
-    place = content.get("board") or (f"{hardware['macs']:,} MACs" if "macs" in hardware else "")
+    place = content.get("board") or ""
     if hardware and not content.get("board"):
         place = f"{256 * hardware['clusters'] * hardware['groups']:,} MACs per cycle"
     return f"{model} on {place}" if place else model

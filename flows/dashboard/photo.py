@@ -19,13 +19,15 @@ class Stage:
     ----------
     alive, kept : patches entering the block, and those alive after it
     fused : whether a token stands for the dropped ones after it
-    attention : by patch, the share of the class token's attention, mean of the heads; sums up to 1
+    attention : by patch, the share of the class token's attention, mean of the heads
+    fused_attention : what fused tokens have of it; all together are 1
     """
 
     alive: tuple[int, ...]
     kept: tuple[int, ...]
     fused: bool
     attention: Mapping[int, float]
+    fused_attention: float
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def photo_of(kept: Kept, details: Mapping[str, Any]) -> Photo | None:
     if png is None or not grid or not blocks:
         return None
     stages = tuple(Stage(tuple(block["alive"]), tuple(block["kept"]), bool(block["fused"]),
-                         {int(patch): float(share) for patch, share in block["attention"].items()})
+                         {int(patch): float(share) for patch, share in block["attention"].items()},
+                         float(block.get("fused_attention", 0.0)))
                    for block in blocks)
     return Photo(png, grid[0], grid[1], stages)

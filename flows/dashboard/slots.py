@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flows.dashboard.palette import kind_of, layer_of
+
 
 @dataclass(frozen=True)
 class Timeline:
@@ -46,7 +48,7 @@ class Matrix:
 
     Attributes
     ----------
-    name, kind, block : as ``block0.qkv``, ``qkv``, 0 (None for embedding and head)
+    name, kind, layer : as ``block0.qkv``, ``qkv``, ``block0``; the same word for embedding and head
     rows, columns : output and input block columns
     clusters : a string per output block column, a character per input block: ``.`` pruned, a hex digit for the cluster
         that executes it, ``*`` kept but not executed
@@ -54,7 +56,7 @@ class Matrix:
 
     name: str
     kind: str
-    block: int | None
+    layer: str
     rows: int
     columns: int
     clusters: tuple[str, ...]
@@ -96,5 +98,5 @@ def timeline_of(details: Mapping[str, Any], content: Mapping[str, Any]) -> Timel
 
 def matrices_of(details: Mapping[str, Any]) -> tuple[Matrix, ...]:
     """All weight matrices in the order of the network; empty without details."""
-    return tuple(Matrix(entry["name"], entry["kind"], entry.get("block"), entry["rows"], entry["columns"],
+    return tuple(Matrix(entry["name"], kind_of(entry["name"]), layer_of(entry["name"]), entry["rows"], entry["columns"],
                         tuple(entry["clusters"])) for entry in details.get("matrices") or ())
