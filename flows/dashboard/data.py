@@ -245,7 +245,8 @@ def headline_of(kept: Kept, filled: Fill | None, scores: Accuracy | None) -> tup
         shown.append(Headline("Accuracy", "not measured", "sievit eval PACK measures it for this network"))
     if filled is not None:
         shown.append(Headline("Board fill", numbers.percent(filled.largest.share),
-                              f"{filled.largest.title} of {filled.board}, {filled.short_source}", filled.largest.share,
+                              f"{filled.largest.title} of {filled.board}{'' if filled.chosen else ', the smallest with room'}, "
+                              f"{filled.short_source}", filled.largest.share,
                               filled.key_of(filled.largest)))
     shown += points.headlines(kept, Headline)
     return tuple(shown)

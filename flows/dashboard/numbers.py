@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import ROUND_HALF_UP, Decimal
 
 
 def count(value: float) -> str:
@@ -19,8 +20,9 @@ def digits(value: float, figures: int = 4) -> str:
 
 
 def percent(share: float, places: int = 1) -> str:
-    """``.9283`` as ``92.8 %``."""
-    return f"{100 * share:.{places}f} %"
+    """``.9283`` as ``92.8 %``, halves rounded up as on paper."""
+    exact = Decimal(repr(float(share))) * 100
+    return f"{exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP):,} %"
 
 
 def short(value: float) -> str:

@@ -30,6 +30,7 @@ from flows.dashboard.charts import (
 from flows.dashboard.charts.headline import headline
 from flows.dashboard.charts.raw import raw_report
 from flows.dashboard.data import RunView
+from flows.dashboard.markup import tag
 
 
 
@@ -86,11 +87,13 @@ def panels_of(view: RunView) -> list[Panel]:
     """All panels in reading order; those of which the run has nothing are empty."""
     return [
         Panel("photograph", "photograph", "What it saw", "Dropped patches are dark; step through the encoder blocks.",
-              photograph.photograph(view.photo) + classes.classes_table(view.classes), "less"),
+              photograph.photograph(view.photo), "less"),
         Panel("cycles", "cycles", "Cycles per layer and step",
               "Thick bars were measured, thin ones are the cycle model's." if view.kept.kind == "sim" else "",
               cycles.cycles_chart(view.steps), "more"),
         Panel("images", "images", "Images", "", images.images_chart(view.images), "more"),
+        Panel("answer", "answer", _answer_title(view), "" if view.accuracy is None else
+              f"Accuracy on {view.accuracy.images:,} images: {view.accuracy.source}.", _answer(view), "more"),
         Panel("timeline", "timeline", "Slot timeline",
               "Which step every cluster works on; a number pair is the source and output column of blocks.",
               timeline.timeline_chart(view.timeline)),
@@ -103,15 +106,23 @@ def panels_of(view: RunView) -> list[Panel]:
         Panel("sparsity", "sparsity", "Weight blocks",
               "A pixel is a block of 16 × 16 weights; rows are output columns of blocks, its colour is the cluster that "
               "executes it.", sparsity.sparsity_chart(view.matrices)),
-        Panel("accuracy", "accuracy", "Accuracy", "" if view.accuracy is None else
-              f"{view.accuracy.images:,} images: {view.accuracy.source}.",
-              accuracy.accuracy_chart(view.accuracy, own=view.kept.kind == "eval"), "half"),
         *(Panel(f"scatter-{index}", cloud.title.lower().removesuffix(" over latency"), cloud.title, cloud.note,
                 scatter.scatter_chart(cloud), "half" if len(view.clouds) > 1 else "")
           for index, cloud in enumerate(view.clouds)),
         Panel("beside", "other accelerators", "Beside published accelerators", "", beside.beside_table(view.beside)),
         Panel("report", "report", "The report", "Every value of report.json.", raw_report(view.kept.content)),
     ]
+
+
+def _answer(view: RunView) -> str:
+    parts = (classes.classes_table(view.classes),
+             accuracy.accuracy_chart(view.accuracy, own=view.kept.kind == "eval"))
+    return tag("div", *(tag("div", part) for part in parts if part), class_="answer") if any(parts) else ""
+
+
+def _answer_title(view: RunView) -> str:
+    return " and ".join(name for name, there in (("Best classes", view.classes), ("accuracy", view.accuracy)) if there
+                        ).capitalize()
 
 
 def _roof_note(view: RunView) -> str:

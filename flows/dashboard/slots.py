@@ -36,6 +36,16 @@ class Timeline:
         return tuple(sum(rows for rows, column in zip(self.rows, outputs, strict=True) if column >= 0)
                      for outputs in self.outputs)
 
+    @property
+    def cycles_by_step(self) -> tuple[int, ...]:
+        """Cycles from a step's first slot to the next step's, of the last one to the end of the run."""
+        first = [self.total] * (len(self.names) + 1)
+        for cycle, step in zip(reversed(self.cycle), reversed(self.step), strict=True):
+            first[step] = cycle
+        for step in range(len(self.names) - 1, -1, -1):
+            first[step] = min(first[step], first[step + 1])
+        return tuple(after - before for before, after in zip(first, first[1:], strict=False))
+
     def busy_in(self, step: int) -> tuple[int, ...]:
         """The same within a step."""
         return tuple(sum(rows for rows, column, at in zip(self.rows, outputs, self.step, strict=True)
@@ -64,7 +74,11 @@ class Matrix:
     @property
     def kept(self) -> int:
         """Blocks that are not pruned."""
-        return sum(len(row) - row.count(".") for row in self.clusters)
+        return self.kept_in(0, self.rows)
+
+    def kept_in(self, first: int, rows: int) -> int:
+        """The same of some output block columns."""
+        return sum(len(row) - row.count(".") for row in self.clusters[first:first + rows])
 
     @property
     def idle(self) -> int:

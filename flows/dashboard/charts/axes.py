@@ -33,12 +33,11 @@ def x_axis(places: Sequence[tuple[float, str]], top: float, bottom: float, title
     return "".join((*lines, *words, *name))
 
 
-def y_axis(places: Sequence[tuple[float, str]], title: str = "") -> str:
-    """Horizontal grid lines at heights in pixels, labels left of them, the title above the first column."""
+def y_axis(places: Sequence[tuple[float, str]], title: str = "", title_y: float = 14) -> str:
+    """Horizontal grid lines at heights in pixels, labels left of them, the title at the top."""
     lines = [tag("line", x1="0%", x2="100%", y1=y, y2=y, class_="grid") for y, _ in places]
     words = [tag("text", text(label), x=-8, y=y + 4, class_="tick", text_anchor="end") for y, label in places]
-    top = min((y for y, _ in places), default=0)
-    name = [tag("text", text(title), x=-8, y=top - 12, class_="axis")] if title else []
+    name = [tag("text", text(title), x=-36, y=title_y, class_="axis")] if title else []
     return "".join((*lines, *words, *name))
 
 

@@ -17,7 +17,8 @@ def beside_table(rows: Sequence[Beside]) -> str:
     """A row per system, this run first."""
     if not rows:
         return ""
-    head = "".join(tag("th", text(title), scope="col", class_="n" if number > 3 else None) for number, title in enumerate(
+    head = "".join(tag("th", text(title), scope="col", class_="n" if 3 < number < 4 + len(COLUMNS) else None)
+                   for number, title in enumerate(
         ("system", "network", "type", "platform", *(title for _, title in COLUMNS), "source")))
     body = "".join(_row(row) for row in rows)
     shown = tag("table", tag("thead", tag("tr", head)), tag("tbody", body), class_="data beside", id="published")

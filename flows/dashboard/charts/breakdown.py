@@ -10,6 +10,8 @@ from flows.dashboard.data import Part
 from flows.dashboard.markup import behind, mark, pct, table, tag, text
 
 ROW = 26
+WIDE = 0.62
+"""Longest bar, so that its figure has room on a phone."""
 NAMES = {"slots": "rows streamed", "short_slots": "short slots", "first_fill": "first fill", "memory": "stream",
          "load": "block load", "barrier": "barrier", "column": "columns", "select": "selection", "output": "output"}
 
@@ -31,8 +33,8 @@ def breakdown_chart(parts: Sequence[Part]) -> str:
     largest = max((part.cycles for part in rest), default=0) or 1
     rows = "".join(
         row_label(NAMES.get(part.name, part.name), 58 + ROW * index + 14)
-        + _rect(part, 0, part.cycles / largest * 0.72, 58 + ROW * index, "var(--base)", 18)
-        + value_label(f"{part.cycles:,} ({numbers.percent(part.share, 2)})", part.cycles / largest * 0.72,
+        + _rect(part, 0, part.cycles / largest * WIDE, 58 + ROW * index, "var(--base)", 18)
+        + value_label(f"{part.cycles:,} ({numbers.percent(part.share, 2)})", part.cycles / largest * WIDE,
                       58 + ROW * index + 14) for index, part in enumerate(rest))
     drawn = plot("breakdown", 64 + ROW * len(rest), bar, rows, left=96, label="where the cycles go")
     return drawn + behind("All parts", table(("part", "cycles", "share"), [

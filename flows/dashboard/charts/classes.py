@@ -14,7 +14,7 @@ def classes_table(classes: Sequence[Mapping[str, Any]]) -> str:
     if not classes:
         return ""
     rows = [tag("tr", tag("th", text(entry["name"]), scope="row"),
-                tag("td", tag("i", style=f"width:{100 * entry['probability']:.2f}%"), class_="meter", aria_hidden="true"),
+                tag("td", tag("i", class_="meter", style=f"width:{100 * entry['probability']:.2f}%"), aria_hidden="true"),
                 tag("td", text(numbers.percent(entry["probability"])), class_="n", data_value=full(entry["probability"]),
                     data_key=f"top5/{index}/probability"),
                 tag("td", text(f"{entry['logit']:,}"), class_="n dim", data_value=full(entry["logit"]),

@@ -11,6 +11,12 @@ from flows.dashboard.markup import full, tag, text
 def headline(figures: Sequence[Headline]) -> str:
     """A tile per figure."""
     tiles = [tag("div", tag("dt", text(item.label)),
-                 tag("dd", tag("b", text(item.text), data_value=None if item.value is None else full(item.value),
+                 tag("dd", tag("b", _with_unit(item), data_value=None if item.value is None else full(item.value),
                                data_key=item.key), tag("span", text(item.note))), class_="tile") for item in figures]
     return tag("dl", *tiles, class_="headline")
+
+
+def _with_unit(item: Headline) -> str:
+    """The number large, its unit small."""
+    words, _, unit = item.text.partition(" ")
+    return text(item.text) if item.value is None else text(words) + (f" {tag('small', text(unit))}" if unit else "")

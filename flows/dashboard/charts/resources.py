@@ -46,11 +46,10 @@ def _row(kind: Kind, fill: Fill, index: int, widest: float) -> str:
             start += share
     limit = tag("line", x1=pct(kind.limit / widest), x2=pct(kind.limit / widest), y1=y - 4, y2=y + BAR + 4,
                 class_="limit")
-    words = f"{numbers.percent(kind.share)} · {_amount(kind.used)} of {_amount(kind.available)}"
+    words = (f"{numbers.percent(kind.share)} · {_amount(kind.used)} of {_amount(kind.available)}, "
+             f"limit {numbers.percent(kind.limit, 0)}")
     return (row_label(kind.title, y + 14) + tag("rect", x="0%", y=y, width=pct(1 / widest), height=BAR, class_="room")
-            + "".join(bars) + limit + tag("text", text(words), x="0%", y=y - 4, class_="tick")
-            + tag("text", text(f"limit {numbers.percent(kind.limit, 0)}"), x=pct(kind.limit / widest), dx=4, y=y - 4,
-                  class_="tick"))
+            + "".join(bars) + limit + tag("text", text(words), x="0%", y=y - 4, class_="tick"))
 
 
 def _bar(unit: Unit, kind: Kind, number: int, start: float, width: float, y: float) -> str:

@@ -11,7 +11,7 @@ from flows.dashboard.markup import behind, legend, mark, pct, table, tag, text
 from flows.dashboard.palette import KINDS, kind_of
 from flows.dashboard.roofline import Dot, Roofline
 
-TOP, HEIGHT = 34, 250
+TOP, HEIGHT = 48, 240
 
 
 def roofline_chart(roof: Roofline | None) -> str:
@@ -34,15 +34,13 @@ def roofline_chart(roof: Roofline | None) -> str:
         _roof(x(roof.ridge), y(roof.peak), 1.0, y(roof.peak)),
         tag("text", text(f"array {roof.peak:,} MACs/cycle = {2e-3 * roof.peak * roof.clock_mhz:,.1f} GOPS"), x="100%",
             y=y(roof.peak) - 7, class_="axis", text_anchor="end"),
-        tag("text", text(f"memory {roof.bandwidth:g} B/cycle = {1e-3 * roof.bandwidth * roof.clock_mhz:,.2f} GB/s"),
-            x=pct(x(roof.ridge)), dx=10, y=y(roof.peak) + (y(floor) - y(roof.peak)) * 0.72, class_="axis",
-            text_anchor="start")))
-    # Dots far below the others make room on the left; a step below the roof by much is a short one.
+        tag("text", text(f"{roof.bandwidth:g} B/cycle = {1e-3 * roof.bandwidth * roof.clock_mhz:,.2f} GB/s"),
+            x=pct((x(start) + x(roof.ridge)) / 2), dx=12, y=(y(roof.limit(start)) + y(roof.peak)) / 2 + 8, class_="axis")))
     marks = "".join(_dot(dot, x, y, roof) for dot in dots)
     axes = x_axis([(x(value), numbers.short(value)) for value in numbers.log_ticks(low, high)], TOP, TOP + HEIGHT,
                   "useful MACs per byte from memory")
     axes += y_axis([(y(value), numbers.short(value)) for value in numbers.log_ticks(floor, roof.peak * 1.25)],
-                   "useful MACs per cycle")
+                   "useful MACs per cycle", 14)
     kinds = [kind for kind in KINDS if any(kind_of(dot.name) == kind for dot in roof.steps)]
     drawn = plot("roofline", TOP + HEIGHT + 40, axes, roofs, marks, left=52,
                  label="roofline: useful MACs per cycle over MACs per byte")

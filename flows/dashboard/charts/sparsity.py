@@ -32,21 +32,30 @@ def sparsity_data(matrices: Sequence[Matrix]) -> list[dict[str, Any]]:
 
 
 def _card(layer: str, of: Sequence[Matrix], every: Sequence[Matrix]) -> str:
-    drawn = "".join(_map(matrix, every.index(matrix)) for matrix in of)
+    drawn = "".join(_map(matrix, every.index(matrix), *part) for matrix in of for part in _parts(matrix))
     kept, whole = sum(matrix.kept for matrix in of), sum(matrix.rows * matrix.columns for matrix in of)
     return tag("section", tag("h3", text(layer.replace("block", "block ")),
                               tag("small", text(f"{kept:,} of {whole:,} kept"))),
                tag("div", drawn, class_="maps"), class_="card wide" if len(of) > 1 else "card")
 
 
-def _map(matrix: Matrix, index: int) -> str:
-    words = (f"{matrix.name}: {matrix.kept:,} of {matrix.rows * matrix.columns:,} blocks kept "
-             f"({numbers.percent(matrix.share)})")
-    canvas = tag("canvas", width=matrix.columns, height=matrix.rows, class_="map", tabindex="0", role="img",
-                 data_matrix=index, data_value=matrix.kept, data_chart="map",
-                 aria_label=f"{words}; {matrix.rows} output by {matrix.columns} input block columns; arrow keys move between "
+def _parts(matrix: Matrix) -> list[tuple[str, int, int]]:
+    """Name, first row and rows of what is drawn apart: queries, keys and values lie below each other in one matrix."""
+    if matrix.kind != "qkv" or matrix.rows % 3:
+        return [(matrix.kind, 0, matrix.rows)]
+    rows = matrix.rows // 3
+    return [(name, number * rows, rows) for number, name in enumerate(("q", "k", "v"))]
+
+
+def _map(matrix: Matrix, index: int, name: str, first: int, rows: int) -> str:
+    kept, whole = matrix.kept_in(first, rows), rows * matrix.columns
+    full_name = matrix.name if rows == matrix.rows else f"{matrix.name}, {name}"
+    words = f"{full_name}: {kept:,} of {whole:,} blocks kept ({numbers.percent(kept / whole)})"
+    canvas = tag("canvas", width=matrix.columns, height=rows, class_="map", tabindex="0", role="img",
+                 data_matrix=index, data_first=first, data_rows=rows, data_value=kept, data_chart="map",
+                 aria_label=f"{words}; {rows} output by {matrix.columns} input block columns; arrow keys move between "
                             "blocks")
-    return tag("figure", canvas, tag("figcaption", text(matrix.kind), tag("small", text(numbers.percent(matrix.share, 0)))),
+    return tag("figure", canvas, tag("figcaption", text(name), tag("small", text(numbers.percent(kept / whole, 0)))),
                style=f"flex-grow:{matrix.columns}")
 
 

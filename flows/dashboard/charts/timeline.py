@@ -13,7 +13,7 @@ from flows.dashboard.markup import behind, legend, mark, pct, table, tag
 from flows.dashboard.palette import KINDS, kind_of
 from flows.dashboard.slots import Timeline
 
-ROW = 26
+ROW, KIND_ROW = 26, 20
 KEYS = "arrow keys pan, + and - zoom, 0 shows all, [ and ] go from slot to slot"
 
 
@@ -21,7 +21,7 @@ def timeline_chart(line: Timeline | None) -> str:
     """Markup; the drawing is done by the page's script from :func:`timeline_data`."""
     if line is None:
         return ""
-    kinds = [kind for kind in KINDS if any(kind_of(name) == kind for name in line.names)]
+    kinds = _kinds(line)
     buttons = "".join(tag("button", words, type="button", data_act=act, aria_label=label) for words, act, label in (
         ("−", "out", "zoom out"), ("+", "in", "zoom in"), ("◀", "left", "pan left"), ("▶", "right", "pan right"),
         ("all", "all", "show all cycles")))
@@ -48,8 +48,10 @@ def balance_chart(line: Timeline | None) -> str:
                         x="0%", y=y + 4, width=pct(share * 0.84), height=18, fill=f"var(--cluster-{index % 16})")
                  + value_label(numbers.percent(share), share * 0.84, y + 17))
     ticks = [(share * 0.84, numbers.percent(share, 0)) for share in (0, 0.25, 0.5, 0.75, 1)]
+    below = _by_kind(line, bottom + 56)
     spread = (max(line.busy) - min(line.busy)) / line.total
-    drawn = plot("balance", bottom + 24, x_axis(ticks, 0, bottom), rows, left=72, label="busy share of each cluster")
+    drawn = plot("balance", bottom + 56 + KIND_ROW * len(_kinds(line)) + 26, x_axis(ticks, 0, bottom), rows, below, left=72,
+                 label="busy share of each cluster, over all and by kind of step")
     return drawn + tag("p", f"Between the busiest and the idlest cluster: {numbers.percent(spread, 2)} of the cycles.",
                        class_="foot") + behind("Busy cycles by step", _table(line))
 
@@ -60,6 +62,32 @@ def timeline_data(line: Timeline) -> dict[str, Any]:
             "cycle": _pack("I", line.cycle), "length": _pack("I", line.length), "rows": _pack("I", line.rows),
             "step": _pack("H", line.step), "outputs": [_pack("h", row) for row in line.outputs],
             "sources": [_pack("h", row) for row in line.sources]}
+
+
+def _by_kind(line: Timeline, top: float) -> str:
+    """Busy share of each cluster within the cycles of a kind of step: what lies apart is out of balance."""
+    kinds = _kinds(line)
+    bottom, drawn = top + KIND_ROW * len(kinds), ""
+    whole = line.cycles_by_step
+    for number, kind in enumerate(kinds):
+        steps = [step for step, name in enumerate(line.names) if kind_of(name) == kind]
+        cycles = sum(whole[step] for step in steps) or 1
+        busy = [sum(column) for column in zip(*(line.busy_in(step) for step in steps), strict=True)]
+        y = top + KIND_ROW * number + KIND_ROW / 2
+        drawn += row_label(kind, y + 4) + tag("line", x1=pct(min(busy) / cycles * 0.84), x2=pct(max(busy) / cycles * 0.84),
+                                              y1=y, y2=y, class_="whisker")
+        drawn += "".join(mark("circle", value=cluster_busy, cx=pct(cluster_busy / cycles * 0.84), cy=y, r=4.5,
+                              fill=f"var(--cluster-{cluster % 16})", class_="mark dot",
+                              tip=[f"cluster {cluster}, {kind}", f"busy {cluster_busy:,} of {cycles:,} cycles",
+                                   numbers.percent(cluster_busy / cycles, 2)])
+                         for cluster, cluster_busy in enumerate(busy))
+    ticks = [(share * 0.84, numbers.percent(share, 0)) for share in (0, 0.25, 0.5, 0.75, 1)]
+    return (tag("text", "the same by kind of step", x="0%", y=top - 10, class_="axis")
+            + x_axis(ticks, top, bottom) + drawn)
+
+
+def _kinds(line: Timeline) -> list[str]:
+    return [kind for kind in KINDS if any(kind_of(name) == kind for name in line.names)]
 
 
 def _height(line: Timeline) -> int:

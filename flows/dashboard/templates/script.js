@@ -219,7 +219,8 @@
   // Blocks of every weight matrix: a pixel each.
   const colour = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
   for (const map of $$("canvas.map")) {
-    const matrix = data.matrices[+map.dataset.matrix];
+    const whole = data.matrices[+map.dataset.matrix], above = +map.dataset.first, high = +map.dataset.rows;
+    const matrix = { ...whole, rows: high, clusters: whole.clusters.slice(above, above + high) };
     let at = -1;
     const draw = () => {
       const palette = { ".": colour(css("--raised")), "*": colour(css("--muted")) };
@@ -232,7 +233,7 @@
     const describe = (x, y) => {
       const letter = matrix.clusters[y][x];
       const words = letter === "." ? "pruned" : letter === "*" ? "kept, nothing uses its result" : `cluster ${parseInt(letter, 16)}`;
-      return `${matrix.name}\noutput column ${y}, input column ${x}\n${words}`;
+      return `${matrix.name}\noutput column ${above + y}, input column ${x}\n${words}`;
     };
     const label = map.getAttribute("aria-label");
     map.addEventListener("pointermove", (event) => {
