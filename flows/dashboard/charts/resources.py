@@ -11,6 +11,8 @@ from flows.dashboard.palette import KINDS as COLOURS
 ROW, BAR, TOP = 40, 20, 4
 NAMED = 7
 """Units with a colour of their own."""
+ORDER = (1, 5, 3, 6, 2, 7, 4)
+"""And which of the kinds' colours they take."""
 
 
 def resources_chart(fill: Fill | None) -> str:
@@ -33,8 +35,7 @@ def _legend(fill: Fill) -> list[tuple[str, str]]:
 
 
 def _colour(index: int) -> str:
-    order = (1, 5, 3, 6, 2, 7, 4)
-    return f"var(--kind-{COLOURS[order[index]]})" if index < NAMED else "var(--muted)"
+    return f"var(--kind-{COLOURS[ORDER[index]]})" if index < NAMED else "var(--muted)"
 
 
 def _row(kind: Kind, fill: Fill, index: int, widest: float) -> str:

@@ -1,0 +1,58 @@
+"""How figures look, and how they are saved: sizes of a two-column paper, small type, no frame, no date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from flows.contracts.files import replacing
+from flows.dashboard import numbers
+from flows.dashboard.palette import LIGHT
+
+COLUMN, PAGE = 3.5, 7.16
+"""Inches of a column and of a page of the IEEE's format."""
+
+SETTINGS = {"font.family": "DejaVu Sans", "font.size": 7, "axes.titlesize": 7.5, "axes.linewidth": 0.6,
+            "axes.edgecolor": LIGHT.muted, "axes.labelcolor": LIGHT.ink, "xtick.color": LIGHT.muted,
+            "ytick.color": LIGHT.muted, "xtick.labelcolor": LIGHT.ink, "ytick.labelcolor": LIGHT.ink,
+            "xtick.major.width": 0.6, "ytick.major.width": 0.6, "legend.frameon": False, "legend.fontsize": 6.5,
+            "svg.hashsalt": "sievit", "svg.fonttype": "none", "hatch.linewidth": 0.5}
+
+
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty figure of that size in inches, with one pair of axes."""
+    with mpl.rc_context(SETTINGS):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+    plain(axes)
+    return figure, axes
+
+
+def plain(axes: Axes) -> None:
+    """Only the left and the lower line, the grid behind everything."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.set_axisbelow(True)
+
+
+def thousands(axes: Axes, which: str = "x") -> None:
+    """Numbers of an axis as ``20k``."""
+    getattr(axes, f"{which}axis").set_major_formatter(FuncFormatter(lambda value, _: numbers.short(value)))
+
+
+def save(figure: Figure, path: Path) -> list[Path]:
+    """Write ``path.svg`` and ``path.png`` (300 dots per inch); no dates and versions, so equal figures are equal files."""
+    files = []
+    with mpl.rc_context(SETTINGS):
+        for ending, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+            file = path.with_name(f"{path.name}.{ending}")
+            with replacing(file) as part:
+                figure.savefig(part, format=ending, dpi=300, metadata=metadata, facecolor="white")
+            files.append(file)
+    return files
