@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from flows.cli_base import AsJson, app, errors, print_json, progress_bars, screen
+from flows.cli_base import AsJson, app, errors, messages, print_json, progress_bars, screen
 
 
 @app.command()
@@ -26,7 +26,10 @@ def dashboard(
             built = build_dashboard(out, runs, figures=figures, report=show)
         if as_json:
             print_json({"index": str(built.index), "pages": {name: str(path) for name, path in built.pages.items()},
-                        "figures": [str(path) for path in built.figures]})
+                        "figures": [str(path) for path in built.figures], "left_out": built.left_out})
             return
+        for name, reason in built.left_out.items():
+            messages.print(f"left out: {name}, its report is not as expected ({reason}); run its command again",
+                           markup=False, highlight=False, soft_wrap=True)
         screen.print(f"{len(built.pages)} runs, {len(built.figures)} figures: open {escape(str(built.index))}",
                      soft_wrap=True, highlight=False)

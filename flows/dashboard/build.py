@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from flows.contracts.errors import ConfigError
 from flows.contracts.files import replacing
-from flows.dashboard.data import RunView, run_view
+from flows.dashboard.data import run_view
 from flows.dashboard.index import index_page
 from flows.dashboard.pages import run_page
 from flows.published import load_published
@@ -26,11 +26,13 @@ class Built:
     index : page over all runs
     pages : page by name of the run
     figures : files for papers
+    left_out : runs whose reports are not as expected, with the reason
     """
 
     index: Path
     pages: dict[str, Path]
     figures: tuple[Path, ...]
+    left_out: dict[str, str]
 
 
 def build_dashboard(out: Path, runs: Path | None = None, *, figures: bool = True,
@@ -56,12 +58,18 @@ def build_dashboard(out: Path, runs: Path | None = None, *, figures: bool = True
     except OSError as error:
         raise ConfigError(f"--out {out}: {error.strerror}") from None
     systems = load_published()
-    views, pages, drawn = [], {}, []
+    views, pages, drawn, left_out = [], {}, [], {}
     for number, kept in enumerate(store):
         show("pages", number / len(store))
-        view = _view(kept, store, systems)
-        views.append(view)
-        pages[kept.name] = _write(out / view.file, run_page(view))
+        try:
+            view = run_view(kept, store, systems)
+            pages[kept.name] = _write(out / view.file, run_page(view))
+            views.append(view)
+        except (AttributeError, ConfigError, IndexError, KeyError, TypeError, ValueError) as error:
+            left_out[kept.name] = f"{type(error).__name__}: {error}"
+    if not views:
+        name, reason = next(iter(left_out.items()))
+        raise ConfigError(f"no run can be drawn; {name}: {reason}; run its command again")
     show("pages", 1.0)
     for number, view in enumerate(views if figures else ()):
         from flows.dashboard.figures import draw_figures
@@ -70,7 +78,7 @@ def build_dashboard(out: Path, runs: Path | None = None, *, figures: bool = True
         drawn += draw_figures(view, out / "figures" / view.kept.name)
     if figures:
         show("figures", 1.0)
-    return Built(_write(out / INDEX, index_page(views)), pages, tuple(drawn))
+    return Built(_write(out / INDEX, index_page(views)), pages, tuple(drawn), left_out)
 
 
 def store_of(runs: Path | None) -> list[Kept]:
@@ -86,14 +94,6 @@ def store_of(runs: Path | None) -> list[Kept]:
     if not found:
         raise ConfigError(f"no runs in {folder}; run 'make sim' first, or name the folder with --runs")
     return found
-
-
-def _view(kept: Kept, store: Sequence[Kept], systems: Sequence) -> RunView:
-    try:
-        return run_view(kept, store, systems)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ConfigError(f"{kept.folder}: the report is not as expected ({type(error).__name__}: {error}); run its "
-                          "command again, or delete the folder") from error
 
 
 def _write(path: Path, text: str) -> Path:

@@ -95,7 +95,8 @@ def panels_of(view: RunView) -> list[Panel]:
         Panel("answer", "answer", _answer_title(view), "" if view.accuracy is None else
               f"Accuracy on {view.accuracy.images:,} images: {view.accuracy.source}.", _answer(view), "more"),
         Panel("timeline", "timeline", "Slot timeline",
-              "Which step every cluster works on; a number pair is the source and output column of blocks.",
+              "Which step every cluster works on; a number pair is the source and output column of blocks."
+              + (" Of the first image." if view.images else ""),
               timeline.timeline_chart(view.timeline)),
         Panel("balance", "load balance", "Load balance", "Cycles in which a cluster multiplies rows.",
               timeline.balance_chart(view.timeline), "half"),

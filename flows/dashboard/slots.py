@@ -103,9 +103,12 @@ class Matrix:
 def timeline_of(details: Mapping[str, Any], content: Mapping[str, Any]) -> Timeline | None:
     """The slots of a run; None without details."""
     slots = details.get("slots")
-    if not slots or not slots.get("cycle") or not content.get("cycles"):
+    # Of several images the details are the first one's.
+    images = content.get("images")
+    total = images[0].get("cycles") if isinstance(images, list) and images else content.get("cycles")
+    if not slots or not slots.get("cycle") or not total:
         return None
-    return Timeline(tuple(details["steps"]), content["cycles"], tuple(slots["cycle"]), tuple(slots["step"]),
+    return Timeline(tuple(details["steps"]), total, tuple(slots["cycle"]), tuple(slots["step"]),
                     tuple(slots["rows"]), tuple(slots["length"]), tuple(map(tuple, details["clusters"])),
                     tuple(map(tuple, details["sources"])))
 

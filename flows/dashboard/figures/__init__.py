@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from flows.dashboard.data import RunView
 from flows.dashboard.figures import cycles, maps, photograph, resources, roofline, scatter, timeline
-from flows.dashboard.figures.style import save
+from flows.dashboard.figures.style import paper_style, save
 
 DRAWN: dict[str, Callable[[RunView], Figure | None]] = {
     "cycles": cycles.cycles_figure, "breakdown": cycles.breakdown_figure, "timeline": timeline.timeline_figure,
@@ -29,7 +29,8 @@ def draw_figures(view: RunView, folder: Path) -> list[Path]:
     """
     files = []
     for name, draw in DRAWN.items():
-        figure = draw(view)
-        if figure is not None:
-            files += save(figure, folder / name)
+        with paper_style():
+            figure = draw(view)
+            if figure is not None:
+                files += save(figure, folder / name)
     return files

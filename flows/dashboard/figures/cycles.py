@@ -59,7 +59,8 @@ def breakdown_figure(view: RunView) -> Figure | None:
     axes.set_ylim(len(rest) - 0.4, -0.6)
     axes.margins(x=0.25)
     axes.set_xlim(left=0)
-    axes.set_title(f"{numbers.percent(view.parts[0].share, 2)} of {whole:,} cycles stream rows; the others:", loc="left")
+    axes.set_title(f"{numbers.percent(view.parts[0].share, 2)} of {whole:,} cycles stream rows; the others:", loc="left",
+                   fontsize=7)
     axes.set_xlabel("cycles")
     thousands(axes)
     return figure

@@ -13,7 +13,7 @@ from flows.dashboard.palette import CLUSTERS, LIGHT
 from flows.dashboard.slots import Matrix
 
 ORDER = ("qkv", "proj", "fc1", "fc2")
-GAP = 2
+GAP, APART = 2, 10
 
 
 def maps_figure(view: RunView) -> Figure | None:
@@ -22,7 +22,8 @@ def maps_figure(view: RunView) -> Figure | None:
               for layer in dict.fromkeys(matrix.layer for matrix in view.matrices) if layer.startswith("block")]
     if not blocks:
         return None
-    lines = [_line(block) for block in blocks]
+    pictures = [_line(block) for block in blocks]
+    lines = [_beside(pictures[index:index + 2]) for index in range(0, len(pictures), 2)]
     width = max(line.shape[1] for line in lines)
     image = np.ones((sum(line.shape[0] + GAP for line in lines) - GAP, width, 3))
     places, top = [], 0
@@ -32,8 +33,9 @@ def maps_figure(view: RunView) -> Figure | None:
         top += line.shape[0] + GAP
     figure, axes = new_figure(PAGE, min(PAGE * image.shape[0] / width + 0.5, 9.2))
     axes.imshow(image, interpolation="nearest")
-    axes.set_yticks(places, [f"block {index}" for index in range(len(blocks))])
-    axes.set_xticks(*_titles(blocks[0]))
+    axes.set_yticks(places, [f"block {index}" + (f" | {index + 1}" if index + 1 < len(blocks) else "")
+                             for index in range(0, len(blocks), 2)])
+    axes.set_xticks(*_titles(blocks[:2]))
     axes.tick_params(length=0, labelbottom=False, labeltop=True)
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
@@ -72,10 +74,22 @@ def _line(block: list[Matrix]) -> np.ndarray:
     return image
 
 
-def _titles(block: list[Matrix]) -> tuple[list[float], list[str]]:
+def _beside(pictures: list[np.ndarray]) -> np.ndarray:
+    """Two blocks next to each other, or the last one alone."""
+    image = np.ones((max(part.shape[0] for part in pictures), sum(part.shape[1] + APART for part in pictures) - APART, 3))
+    left = 0
+    for part in pictures:
+        image[:part.shape[0], left:left + part.shape[1]] = part
+        left += part.shape[1] + APART
+    return image
+
+
+def _titles(blocks: list[list[Matrix]]) -> tuple[list[float], list[str]]:
     places, names, left = [], [], 0
-    for name, part in _parts(block):
-        places.append(left + part.shape[1] / 2 - 0.5)
-        names.append(name)
-        left += part.shape[1] + GAP
+    for block in blocks:
+        for name, part in _parts(block):
+            places.append(left + part.shape[1] / 2 - 0.5)
+            names.append(name)
+            left += part.shape[1] + GAP
+        left += APART - GAP
     return places, names

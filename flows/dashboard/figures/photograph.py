@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
 from flows.dashboard.data import RunView
-from flows.dashboard.figures.style import PAGE, SETTINGS
+from flows.dashboard.figures.style import PAGE
 from flows.dashboard.photo import Photo
 
 SHADE = 0.17
@@ -25,10 +24,9 @@ def photograph_figure(view: RunView) -> Figure | None:
     picture = np.asarray(Image.open(io.BytesIO(photo.png)).convert("RGB")) / 255
     stages = [*photo.drops] or [len(photo.stages) - 1]
     columns = len(stages) + 1
-    with mpl.rc_context(SETTINGS):
-        figure = Figure(figsize=(PAGE, min(PAGE / columns * 2 + 0.2, 7)), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.subplots(2, columns, squeeze=False)
+    figure = Figure(figsize=(PAGE, min(PAGE / columns * 2 + 0.2, 7)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2, columns, squeeze=False)
     for place in axes.flat:
         place.set_axis_off()
     axes[0, 0].imshow(picture)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
@@ -26,19 +28,22 @@ SETTINGS = {"font.family": "DejaVu Sans", "font.size": 7, "axes.titlesize": 7.5,
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     """An empty figure of that size in inches, with one pair of axes."""
-    with mpl.rc_context(SETTINGS):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
-    plain(axes)
-    return figure, axes
-
-
-def plain(axes: Axes) -> None:
-    """Only the left and the lower line, the grid behind everything."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.set_axisbelow(True)
+    return figure, axes
+
+
+@contextmanager
+def paper_style() -> Iterator[None]:
+    """Drawing and saving happen in here: matplotlib's defaults and these settings, whatever the user's own are."""
+    with mpl.rc_context():
+        mpl.rcParams.update({name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"})
+        mpl.rcParams.update(SETTINGS)
+        yield
 
 
 def thousands(axes: Axes, which: str = "x") -> None:
@@ -49,10 +54,9 @@ def thousands(axes: Axes, which: str = "x") -> None:
 def save(figure: Figure, path: Path) -> list[Path]:
     """Write ``path.svg`` and ``path.png`` (300 dots per inch); no dates and versions, so equal figures are equal files."""
     files = []
-    with mpl.rc_context(SETTINGS):
-        for ending, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
-            file = path.with_name(f"{path.name}.{ending}")
-            with replacing(file) as part:
-                figure.savefig(part, format=ending, dpi=300, metadata=metadata, facecolor="white")
-            files.append(file)
+    for ending, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+        file = path.with_name(f"{path.name}.{ending}")
+        with replacing(file) as part:
+            figure.savefig(part, format=ending, dpi=300, metadata=metadata, facecolor="white")
+        files.append(file)
     return files
