@@ -70,15 +70,15 @@ class Accuracy:
 
 
 def accuracy_of(kept: Kept, store: Sequence[Kept]) -> Accuracy | None:
-    """Accuracy of the run's network: of the evaluation with the most images, else as recorded; None without any."""
+    """Accuracy of the run's network: of the evaluation or record with the most images; None without any."""
     found = [kept] if kept.kind == "eval" else match.same_network(kept, store, "eval")
     found = [other for other in found if other.content.get("networks")]
-    if found:
-        chosen = max(found, key=lambda other: (other.content["images"], other.name))
+    entry = None if kept.kind == "eval" else _recorded().get(str(kept.content.get("artifact_hash")))
+    chosen = max(found, key=lambda other: (other.content["images"], other.name), default=None)
+    if chosen is not None and (entry is None or chosen.content["images"] >= entry["images"]):
         content = chosen.content
         return Accuracy(content["images"], f"sievit eval, {chosen.name}",
                         (*_scores(content["networks"]), *_dense(content, store)))
-    entry = _recorded().get(str(kept.content.get("artifact_hash")))
     if entry is None:
         return None
     dense = Score("dense", entry["dense"]["what"], entry["dense"]["top1"], None, None)

@@ -32,22 +32,24 @@
     tip.style.left = `${Math.max(8, Math.min(x + 14, innerWidth - box.width - 8))}px`;
     tip.style.top = `${y + box.height + 22 > innerHeight ? Math.max(8, y - box.height - 12) : y + 16}px`;
   };
-  const say = (text, x, y) => { if (tip.textContent !== text) tip.textContent = text; tip.hidden = false; place(x, y); };
-  const hush = () => { tip.hidden = true; };
+  let anchor = null; // where what the keyboard reached is now; the pointer needs none
+  const show = (text, x, y) => { if (tip.textContent !== text) tip.textContent = text; tip.hidden = false; place(x, y); };
+  const say = (text, x, y) => { anchor = null; show(text, x, y); };
+  const sayAt = (text, where) => { anchor = where; show(text, ...where()); };
+  const hush = () => { anchor = null; tip.hidden = true; };
+  const below = (mark) => () => { const box = mark.getBoundingClientRect(); return [box.left + box.width / 2, box.bottom - 8]; };
   const marked = (event) => event.target.closest?.("[data-tip]");
   document.addEventListener("pointermove", (event) => {
     const mark = marked(event);
     if (mark) say(mark.dataset.tip, event.clientX, event.clientY);
-    else if (!event.target.closest?.("canvas, .patches")) hush();
+    else if (!anchor && !event.target.closest?.("canvas, .patches")) hush();
   });
   document.addEventListener("focusin", (event) => {
     const mark = marked(event);
-    if (!mark) { hush(); return; }
-    const box = mark.getBoundingClientRect();
-    say(mark.dataset.tip, box.left + box.width / 2, box.bottom - 8);
+    if (mark) sayAt(mark.dataset.tip, below(mark)); else hush();
   });
   document.addEventListener("focusout", hush);
-  addEventListener("scroll", hush, { passive: true });
+  addEventListener("scroll", () => { if (anchor) place(...anchor()); else hush(); }, { passive: true, capture: true });
 
   // A chart is one stop of the tab key; arrow keys go from mark to mark.
   for (const chart of $$("svg.marks")) {
@@ -250,9 +252,12 @@
       const x = at < 0 ? 0 : Math.min(matrix.columns - 1, Math.max(0, at % matrix.columns + by[0]));
       const y = at < 0 ? 0 : Math.min(matrix.rows - 1, Math.max(0, Math.floor(at / matrix.columns) + by[1]));
       at = y * matrix.columns + x; draw();
-      const box = map.getBoundingClientRect(), text = describe(x, y);
+      const text = describe(x, y);
       map.setAttribute("aria-label", text.replaceAll("\n", ", "));
-      say(text, box.left + (x + .5) / matrix.columns * box.width, box.top + (y + .5) / matrix.rows * box.height);
+      sayAt(text, () => {
+        const box = map.getBoundingClientRect();
+        return [box.left + (x + .5) / matrix.columns * box.width, box.top + (y + .5) / matrix.rows * box.height];
+      });
     });
     map.addEventListener("blur", () => { at = -1; map.setAttribute("aria-label", label); draw(); hush(); });
     redraw.push(draw);
@@ -300,7 +305,7 @@
     patches.addEventListener("keydown", (event) => {
       if (event.key === "PageDown" || event.key === "PageUp") {
         event.preventDefault(); go(+slider.value + (event.key === "PageDown" ? 1 : -1));
-        if (at >= 0) { const box = cells[at].getBoundingClientRect(); say(cells[at].dataset.tip, box.left, box.bottom); }
+        if (at >= 0) sayAt(cells[at].dataset.tip, below(cells[at]));
         return;
       }
       const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: photo.columns, ArrowUp: -photo.columns }[event.key];
