@@ -43,6 +43,7 @@ sizes = $(if $(CLUSTERS),--clusters $(CLUSTERS)) $(if $(GROUPS),--groups $(GROUP
 deliverable = $(or $(OUT),out/$(MODEL)_$(BOARD))
 verilog_flags = $(strip $(sizes) $(if $(BOARD),--model $(MODEL) --board "$(BOARD)" --out "$(deliverable)",$(if $(OUT),--out "$(OUT)")) \
   $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(KEEP_BLOCKS),--keep-blocks $(KEEP_BLOCKS)) $(if $(KEEP_TOKENS),--keep-tokens $(KEEP_TOKENS)))
+dashboard_flags = $(strip $(if $(RUNS),--runs "$(RUNS)") $(if $(OUT),--out "$(OUT)"))
 resources_flags = $(strip $(sizes) $(if $(BOARD),--board "$(BOARD)") $(if $(REPORT),--out "$(REPORT)"))
 
 # Two threads that spin for work take both cores of a small machine.
@@ -51,7 +52,7 @@ export GOMP_SPINCOUNT := 0
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim hls train test test-all verilog bitstream resources bench bench-check bench-baseline lint clean
+.PHONY: help setup sim hls dashboard browser train test test-all verilog bitstream resources bench bench-check bench-baseline lint clean
 
 help: ## Show this list
 	@echo "make sim MODEL=deit_t [IMAGE=photo.jpg IMAGES=\"a.jpg b.jpg\" REPEAT=4 WEIGHTS=file KEEP_BLOCKS=.5 KEEP_TOKENS=.7 CLUSTERS=4 GROUPS=1 BOARD=zcu102 LAYERS=0..2 ENGINE=hls TRACE=1 REPORT=file]"
@@ -66,6 +67,9 @@ sim: setup ## Run a network on the simulated accelerator and compare every integ
 
 hls: setup ## Build the C++ models, run their test bench, and write a Vitis HLS project [MODEL= BOARD= OUT=folder]
 	@$(BIN)/sievit hls $(hls_flags)
+
+dashboard: setup ## Draw every run that was kept: an HTML page each, an index, figures [RUNS=folder OUT=folder]
+	@$(BIN)/sievit dashboard $(dashboard_flags)
 
 train: setup ## Train a pruned network as a recipe says [CONFIG=recipe.yaml OUT=folder]
 	@$(BIN)/sievit train $(train_flags)
@@ -90,11 +94,17 @@ bench-check: setup ## Fail when a ratio of the benchmark is more than 2 % worse 
 bench-baseline: setup ## Record the benchmark's ratios as the new baseline [MODELS=]
 	@$(BIN)/sievit bench --record $(bench_flags)
 
-test: setup ## Run the tests that take less than about half a minute each
+test: setup browser ## Run the tests that take less than about half a minute each
 	@$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
-test-all: setup ## Run all tests (SIEVIT_DATA=folder with weights and images enables those on real data)
+test-all: setup browser ## Run all tests (SIEVIT_DATA=folder with weights and images enables those on real data)
 	@$(BIN)/python -m pytest -q -n 2
+
+# The tests of the dashboard want a Chromium. Without one, and where it cannot be installed, they are skipped and say so.
+browser:
+	@command -v chromium >/dev/null 2>&1 || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null 2>&1 && \
+	  { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends -y chromium; \
+	  } >/dev/null 2>&1; } || true
 
 lint: setup ## Check style and types
 	@$(BIN)/ruff check .

@@ -48,14 +48,15 @@ def _table(views: Sequence[RunView]) -> str:
     columns = [name for name in COLUMNS if any(_figure(view, name) for view in views)]
     others = [] if columns else list(dict.fromkeys(item.label for view in views for item in view.headline))[:5]
     shown = columns + others
-    head = tag("tr", tag("th", "run", scope="col"), tag("th", "verdict", scope="col"),
+    judged = any(view.verdict for view in views)
+    head = tag("tr", tag("th", "run", scope="col"), tag("th", "verdict", scope="col") if judged else "",
                *(tag("th", text(name), scope="col", class_="n") for name in shown), tag("th", "name", scope="col"))
-    body = "".join(_row(view, shown) for view in views)
+    body = "".join(_row(view, shown, judged=judged) for view in views)
     return tag("div", tag("table", tag("thead", head), tag("tbody", body), class_="data runs"), class_="scroll",
                tabindex="0", role="region", aria_label="runs")
 
 
-def _row(view: RunView, columns: Sequence[str]) -> str:
+def _row(view: RunView, columns: Sequence[str], *, judged: bool) -> str:
     verdict = "" if view.verdict is None else "bit exact" if view.verdict[0] else "mismatch"
     css = None if view.verdict is None else "good" if view.verdict[0] else "bad"
     cells = []
@@ -67,7 +68,7 @@ def _row(view: RunView, columns: Sequence[str]) -> str:
             cells.append(tag("td", text(item.text), class_="n", data_run=view.kept.name, data_key=item.key,
                              data_value=None if item.value is None else full(item.value)))
     return tag("tr", tag("th", tag("a", text(view.title), href=view.file), scope="row"),
-               tag("td", verdict, class_=css), *cells, tag("td", text(view.kept.name), class_="dim"))
+               tag("td", verdict, class_=css) if judged else "", *cells, tag("td", text(view.kept.name), class_="dim"))
 
 
 def _figure(view: RunView, name: str) -> Headline | None:

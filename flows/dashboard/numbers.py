@@ -44,9 +44,9 @@ def ticks(top: float, about: int = 5) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten from ``low`` to ``high``; powers of ten alone where that gives more than eight."""
+    """Round numbers from ``low`` to ``high``, as many as there are, but eight at most."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for factors in ((1, 2, 5), (1, 3), (1,)):
+    for factors in ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), (1, 3), (1,)):
         found = [factor * 10.0**power for power in powers for factor in factors]
         found = [value for value in found if low * 0.9999 <= value <= high * 1.0001]
         if len(found) <= 8:

@@ -110,6 +110,9 @@ def panels_of(view: RunView) -> list[Panel]:
         *(Panel(f"scatter-{index}", cloud.title.lower().removesuffix(" over latency"), cloud.title, cloud.note,
                 scatter.scatter_chart(cloud), "half" if len(view.clouds) > 1 else "")
           for index, cloud in enumerate(view.clouds)),
+        Panel("front", "pareto front", "Pareto front", "" if not view.clouds else
+              f"Points that none beats in both latency and {view.clouds[0].y_title}.",
+              scatter.front_table(view.clouds[0]) if view.clouds and view.kept.kind in ("sweep", "search") else ""),
         Panel("beside", "other accelerators", "Beside published accelerators", "", beside.beside_table(view.beside)),
         Panel("report", "report", "The report", "Every value of report.json.", raw_report(view.kept.content)),
     ]

@@ -132,7 +132,7 @@ def _of_sweep(sweep: Kept, run: Kept | None, *, own: bool) -> tuple[Cloud, ...]:
                 if _value(point, name) is not None]
         here = _here(run, name)
         clouds.append(Cloud(
-            f"{sweep.name}-{name.replace('/', '-')}", f"{title} over latency",
+            f"{sweep.name}-{name.replace('/', '-')}", f"{title[:1].upper()}{title[1:]} over latency",
             PROXY if name.startswith("quality/") else "", "latency of an image / ms", title, share, True,
             (*made, *here), tuple(dict.fromkeys(point.series for point in (*made, *here)))))
     made = [_sweep_point(point, f"points/{place}" if own else None, "share") for place, point in points

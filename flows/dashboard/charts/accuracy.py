@@ -23,7 +23,7 @@ def accuracy_chart(scores: Accuracy | None, *, own: bool = False) -> str:
 
     bottom = TOP + ROW * len(scores.scores)
     rows = "".join(_row(score, TOP + ROW * index + ROW // 2, x, own) for index, score in enumerate(scores.scores))
-    step = numbers.ticks(high - low, 4)[1]
+    step = numbers.ticks(high - low, 3)[1]
     places = [step * index for index in range(int(low / step) + 1, int(high / step + 1e-9) + 1)]
     axis = x_axis([(x(place), f"{100 * place:g} %") for place in places], TOP, bottom, "top-1")
     drawn = plot("accuracy", bottom + 36, axis, rows, left=118, right=28, label="top-1 accuracy")

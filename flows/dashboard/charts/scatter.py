@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from flows.dashboard import numbers
 from flows.dashboard.charts.axes import plot, x_axis, y_axis
@@ -95,11 +96,21 @@ def _series_colour(name: str, index: int) -> str:
     return "var(--accent)" if name == "this run" else f"var(--cluster-{index % len(CLUSTERS)})"
 
 
+def front_table(cloud: Cloud) -> str:
+    """The Pareto front as a table, fastest first."""
+    front = cloud.front
+    return _rows(cloud, front) if front else ""
+
+
 def _table(cloud: Cloud) -> str:
+    return _rows(cloud, cloud.points)
+
+
+def _rows(cloud: Cloud, points: Sequence[Point]) -> str:
     front = set(map(id, cloud.front))
     rows = [(point.label, point.series, (numbers.digits(point.x), point.x,
                                          f"{point.key}/{point.x_name}" if point.key else None),
              (_exact(cloud, point.y), point.y, f"{point.key}/{point.y_name}" if point.key else None),
              "yes" if id(point) in front else "", "yes" if point.fits else "no", ", ".join(point.lines))
-            for point in cloud.points]
+            for point in points]
     return table(("point", "board", "ms", cloud.y_title, "front", "fits", "more"), rows, left=2)

@@ -10,6 +10,10 @@ from flows.dashboard.markup import behind, legend, table, tag, text
 from flows.dashboard.slots import Matrix
 
 
+LARGEST = 11
+"""Pixels of a block at most."""
+
+
 def sparsity_chart(matrices: Sequence[Matrix]) -> str:
     """A card per encoder block with its four matrices, one pixel of a canvas per weight block."""
     if not matrices:
@@ -56,7 +60,7 @@ def _map(matrix: Matrix, index: int, name: str, first: int, rows: int) -> str:
                  aria_label=f"{words}; {rows} output by {matrix.columns} input block columns; arrow keys move between "
                             "blocks")
     return tag("figure", canvas, tag("figcaption", text(name), tag("small", text(numbers.percent(kept / whole, 0)))),
-               style=f"flex-grow:{matrix.columns}")
+               style=f"flex-grow:{matrix.columns};max-width:{LARGEST * matrix.columns}px")
 
 
 def _table(matrices: Sequence[Matrix], clusters: Sequence[int]) -> str:
