@@ -27,6 +27,7 @@ def bytes_by_step(program: Program) -> list[int]:
         step += packet.kind is Kind.STEP
         words[max(step, 0)] += packet.words
     counts = [count * config.stream_bytes for count in words]
+    counts[-1] += program.stream.size - sum(counts)  # what fills the last page
     counts[0] += (manifest["tokens"] - 1) * manifest["patch_inputs"]
     return counts
 

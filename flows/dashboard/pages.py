@@ -93,7 +93,7 @@ def panels_of(view: RunView) -> list[Panel]:
               cycles.cycles_chart(view.steps), "more"),
         Panel("images", "images", "Images", "", images.images_chart(view.images), "more"),
         Panel("answer", "answer", _answer_title(view), "" if view.accuracy is None else
-              f"Accuracy on {view.accuracy.images:,} images: {view.accuracy.source}.", _answer(view), "more"),
+              f"Accuracy on {view.accuracy.images:,} images: {view.accuracy.source}.", _answer(view), "half" if view.photo is None else "more"),
         Panel("timeline", "timeline", "Slot timeline",
               "Which step every cluster works on; a number pair is the source and output column of blocks."
               + (" Of the first image." if view.images else ""),

@@ -13,7 +13,11 @@ from flows.runs import Kept
 if TYPE_CHECKING:
     from flows.dashboard.data import Headline
 
-PROXY = "quality proxy, no labelled images"
+PROXY = "A proxy of quality: no labelled images were given."
+SHARES = ("accuracy", "share", "quality/agreement")
+"""Measures that are shares of 1, shown in percent."""
+WORDS = {"snr_db": "SNR / dB", "agreement": "same class as the reference"}
+"""Proxies whose names a reader would not guess."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def headlines(kept: Kept, make: Callable[..., Headline]) -> list[Headline]:
                   default=None)
     shown = [make("Points", numbers.count(len(points)), f"{sum(_rtl(point) for point in points)} simulated in RTL",
                   len(points)),
-             make("Fit their board", numbers.count(sum(bool(point.get("fits", True)) for point in points)), "",
+             make("Fit", numbers.count(sum(bool(point.get("fits", True)) for point in points)), "their board, where one is given",
                   sum(bool(point.get("fits", True)) for point in points))]
     if fastest is not None:
         shown.append(make("Fastest that fits", f"{numbers.digits(fastest['milliseconds'])} ms", _label(fastest),
@@ -127,15 +131,15 @@ def _of_sweep(sweep: Kept, run: Kept | None, *, own: bool) -> tuple[Cloud, ...]:
     listed = sweep.content.get("points") or []
     points = [(place, point) for place, point in enumerate(listed) if point in match.points_of(sweep.content)]
     clouds = []
-    for name, title, share in _measures([point for _, point in points]):
-        made = [_sweep_point(point, f"points/{place}" if own else None, name) for place, point in points
+    for name, title in _measures([point for _, point in points]):
+        made = [_sweep_point(point, f"points/{place}" if own else None, name, run) for place, point in points
                 if _value(point, name) is not None]
         here = _here(run, name)
         clouds.append(Cloud(
             f"{sweep.name}-{name.replace('/', '-')}", f"{title[:1].upper()}{title[1:]} over latency",
-            PROXY if name.startswith("quality/") else "", "latency of an image / ms", title, share, True,
+            _proxy(points) if name.startswith("quality/") else "", "latency of an image / ms", title, name in SHARES, True,
             (*made, *here), tuple(dict.fromkeys(point.series for point in (*made, *here)))))
-    made = [_sweep_point(point, f"points/{place}" if own else None, "share") for place, point in points
+    made = [_sweep_point(point, f"points/{place}" if own else None, "share", run) for place, point in points
             if _value(point, "share") is not None]
     if made:
         clouds.append(Cloud(f"{sweep.name}-share", "Share of the board over latency",
@@ -145,17 +149,22 @@ def _of_sweep(sweep: Kept, run: Kept | None, *, own: bool) -> tuple[Cloud, ...]:
     return tuple(clouds)
 
 
-def _measures(points: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, bool]]:
-    """What is known of the points' quality: accuracy first, else every proxy."""
+def _proxy(points: Sequence[tuple[int, Mapping[str, Any]]]) -> str:
+    """What the proxies are, in the sweep's own words if it has any."""
+    words = next((told for _, point in points if (told := (point.get("quality") or {}).get("proxy"))), None)
+    return f"{PROXY} {words[:1].upper()}{words[1:]}." if isinstance(words, str) else PROXY
+
+
+def _measures(points: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """What is known of the points' quality: accuracy if there is any, else every proxy that tells points apart."""
     if any(number(point.get("accuracy")) is not None for point in points):
-        return [("accuracy", "top-1 accuracy", True)]
+        return [("accuracy", "top-1 accuracy")]
     names: dict[str, list[float]] = {}
     for point in points:
         for name, value in (point.get("quality") or {}).items():
             if (known := number(value)) is not None:
                 names.setdefault(name, []).append(known)
-    return [(f"quality/{name}", name.replace("_", " "), all(0 <= value <= 1 for value in values))
-            for name, values in names.items() if len(set(values)) > 1]
+    return [(f"quality/{name}", WORDS.get(name, name.replace("_", " "))) for name, values in names.items() if len(set(values)) > 1]
 
 
 def _value(point: Mapping[str, Any], name: str) -> float | None:
@@ -164,15 +173,18 @@ def _value(point: Mapping[str, Any], name: str) -> float | None:
     return number((value or {}).get(rest) if rest and isinstance(value, dict) else value)
 
 
-def _sweep_point(point: Mapping[str, Any], key: str | None, name: str) -> Point:
+def _sweep_point(point: Mapping[str, Any], key: str | None, name: str, run: Kept | None) -> Point:
+    here = run is not None and all(point.get(part) is not None and point.get(part) == run.content.get(part)
+                                   for part in ("artifact_hash", "config_hash"))
     rate, share = number(point.get("images_per_second")), number(point.get("share"))
     lines = [f"{numbers.digits(rate)} images/s" if rate else "", f"{point['cycles']:,} cycles" if "cycles" in point else "",
              f"largest share of the board {numbers.percent(share)}" if share is not None else "",
              "simulated RTL" if _rtl(point) else "cycle model",
+             "network and configuration of this run" if here else "",
              "" if point.get("fits", True) else f"does not fit: {point.get('why') or 'the board is too small'}"]
     return Point(_label(point), str(point.get("board") or "no board"), point["milliseconds"], _value(point, name) or 0.0,
                  tuple(line for line in lines if line), bool(point.get("pareto")), bool(point.get("fits", True)),
-                 _rtl(point), False, key, "milliseconds", name)
+                 _rtl(point), here, key, "milliseconds", name)
 
 
 def _label(point: Mapping[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from flows.dashboard import numbers
 from flows.dashboard.charts.axes import plot, x_axis, y_axis
@@ -99,18 +98,17 @@ def _series_colour(name: str, index: int) -> str:
 def front_table(cloud: Cloud) -> str:
     """The Pareto front as a table, fastest first."""
     front = cloud.front
-    return _rows(cloud, front) if front else ""
+    rows = [(point.label, point.series, *_figures(cloud, point), ", ".join(point.lines)) for point in front]
+    return table(("point", "board", "ms", cloud.y_title, ""), rows, left=2) if front else ""
 
 
 def _table(cloud: Cloud) -> str:
-    return _rows(cloud, cloud.points)
-
-
-def _rows(cloud: Cloud, points: Sequence[Point]) -> str:
     front = set(map(id, cloud.front))
-    rows = [(point.label, point.series, (numbers.digits(point.x), point.x,
-                                         f"{point.key}/{point.x_name}" if point.key else None),
-             (_exact(cloud, point.y), point.y, f"{point.key}/{point.y_name}" if point.key else None),
-             "yes" if id(point) in front else "", "yes" if point.fits else "no", ", ".join(point.lines))
-            for point in points]
-    return table(("point", "board", "ms", cloud.y_title, "front", "fits", "more"), rows, left=2)
+    rows = [(point.label, point.series, *_figures(cloud, point), "front" if id(point) in front else "",
+             "fits" if point.fits else "too large", ", ".join(point.lines)) for point in cloud.points]
+    return table(("point", "board", "ms", cloud.y_title, "", "", ""), rows, left=2)
+
+
+def _figures(cloud: Cloud, point: Point) -> tuple[tuple[str, float, str | None], ...]:
+    return ((numbers.digits(point.x), point.x, f"{point.key}/{point.x_name}" if point.key else None),
+            (_exact(cloud, point.y), point.y, f"{point.key}/{point.y_name}" if point.key else None))
