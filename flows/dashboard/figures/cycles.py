@@ -18,7 +18,7 @@ def cycles_figure(view: RunView) -> Figure | None:
         return None
     layers = list(dict.fromkeys(layer_of(step.name) for step in view.steps))
     measured = all(step.cycles is not None for step in view.steps)
-    figure, axes = new_figure(COLUMN, 0.5 + 0.19 * len(layers))
+    figure, axes = new_figure(COLUMN, 0.95 + 0.19 * len(layers))
     for row, layer in enumerate(layers):
         steps = [step for step in view.steps if layer_of(step.name) == layer]
         if measured:
@@ -33,7 +33,8 @@ def cycles_figure(view: RunView) -> Figure | None:
     axes.set_xlim(left=0)
     thousands(axes)
     kinds = [kind for kind in KINDS if any(kind_of(step.name) == kind for step in view.steps)]
-    axes.legend(handles=[Patch(color=LIGHT.kinds[KINDS.index(kind)], label=kind) for kind in kinds], loc="lower right")
+    figure.legend(handles=[Patch(color=LIGHT.kinds[KINDS.index(kind)], label=kind) for kind in kinds], ncols=4,
+                  loc="outside upper center")
     return figure
 
 

@@ -32,7 +32,7 @@ def resources_figure(view: RunView) -> Figure | None:
     axes.set_xlim(0, max(100, 104 * max(kind.share for kind in kinds)))
     axes.set_xlabel(f"% of {fill.board}, {fill.source}")
     named = [Patch(color=_colour(index), label=unit.name) for index, unit in enumerate(fill.units[:NAMED])]
-    figure.legend(handles=[*named, Patch(color=LIGHT.muted, label="other")], loc="outside upper center", ncols=4)
+    figure.legend(handles=[*named, Patch(color=LIGHT.muted, label="other")], loc="outside upper center", ncols=3)
     return figure
 
 
