@@ -168,7 +168,9 @@ def title_of(kept: Kept) -> str:
     model = str(content.get("model") or "")
     hardware = content.get("hardware") or {}
     if kept.kind == "sweep":
-        return "Sweep of " + (", ".join(sorted({str(point.get("model")) for point in match.points_of(content)})) or "nothing")
+        return "Sweep of " + (
+            ", ".join(sorted({str(point.get("model")) for point in match.points_of(content)})) or "nothing"
+        )
     if kept.kind == "bench":
         return "Benchmark"
     if kept.kind == "resources":
@@ -200,9 +202,11 @@ def facts_of(content: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     hardware, facts = content.get("hardware") or {}, []
     if hardware:
         groups = f" × {hardware['groups']} groups" if hardware["groups"] > 1 else ""
-        facts += [("array", f"{hardware['clusters']} clusters{groups} × 256 MACs, {hardware['multiplier']} multipliers"),
-                  ("target clock", f"{hardware['clock_mhz']:g} MHz, not placed and routed"),
-                  ("memory bus", f"{hardware['bus_bits']} bits")]
+        facts += [
+            ("array", f"{hardware['clusters']} clusters{groups} × 256 MACs, {hardware['multiplier']} multipliers"),
+            ("target clock", f"{hardware['clock_mhz']:g} MHz, not placed and routed"),
+            ("memory bus", f"{hardware['bus_bits']} bits"),
+        ]
     if content.get("weights"):
         facts.append(("weights", str(content["weights"])))
     if content.get("weight_bits"):
@@ -244,10 +248,16 @@ def headline_of(kept: Kept, filled: Fill | None, scores: Accuracy | None) -> tup
     elif kept.kind in ("sim", "hls", "batch"):
         shown.append(Headline("Accuracy", "not measured", "sievit eval PACK measures it for this network"))
     if filled is not None:
-        shown.append(Headline("Board fill", numbers.percent(filled.largest.share),
-                              f"{filled.largest.title} of {filled.board}{'' if filled.chosen else ', the smallest with room'}, "
-                              f"{filled.short_source}", filled.largest.share,
-                              filled.key_of(filled.largest)))
+        shown.append(
+            Headline(
+                "Board fill",
+                numbers.percent(filled.largest.share),
+                f"{filled.largest.title} of {filled.board}{'' if filled.chosen else ', the smallest with room'}, "
+                f"{filled.short_source}",
+                filled.largest.share,
+                filled.key_of(filled.largest),
+            )
+        )
     shown += points.headlines(kept, Headline)
     return tuple(shown)
 
@@ -270,7 +280,7 @@ def steps_of(content: Mapping[str, Any]) -> tuple[Step, ...]:
 
 def parts_of(content: Mapping[str, Any]) -> tuple[Part, ...]:
     """Where the cycles go; empty for runs that do not say."""
-    parts = content.get("breakdown") or {}
+    parts: dict[str, Any] = content.get("breakdown") or {}
     return tuple(Part(name, PARTS.get(name, name), cycles, parts["shares"][name])
                  for name, cycles in parts.get("cycles", {}).items())
 
@@ -300,7 +310,9 @@ def _published(system: System) -> Beside:
 def _here(content: Mapping[str, Any], filled: Fill | None) -> Beside:
     hardware = content["hardware"]
     rate = content.get("images_per_second") or 1000 / content["milliseconds"]
-    images = len(content["images"]) if isinstance(content.get("images"), list) and "steady_utilization" in content else 1
+    images = (
+        len(content["images"]) if isinstance(content.get("images"), list) and "steady_utilization" in content else 1
+    )
     gops = 2 * content["useful_macs"] / images * rate / 1e9
     dsps = filled.total("dsp") if filled else None
     used = content.get("steady_utilization", content["utilization"])

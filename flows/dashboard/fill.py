@@ -140,7 +140,7 @@ def _board(content: Mapping[str, Any]) -> Board | None:
 
 
 def _smallest(total: Resources, family: str) -> Board | None:
-    """The board with the fewest LUTs, of the family if there is one, that the limits leave room on; else the largest."""
+    """The board with the fewest LUTs that has room within the limits, of the family if possible; else the largest."""
     boards = sorted((load_board(name) for name in board_names()), key=lambda board: (board.resources.lut, board.name))
     fitting = [board for board in boards if all(getattr(total, kind) <= LIMITS[kind] * getattr(board.resources, kind)
                                                 for kind in KINDS)]

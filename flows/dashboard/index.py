@@ -23,8 +23,10 @@ def index_page(views: Sequence[RunView]) -> str:
     kinds = [kind for kind in KINDS if any(view.kept.kind == kind for view in views)]
     counts = [Headline(TITLES[kind], numbers.count(sum(view.kept.kind == kind for view in views)), KINDS[kind],
                        sum(view.kept.kind == kind for view in views)) for kind in kinds]
-    panels = [Panel(kind, TITLES[kind].lower(), TITLES[kind], "", _table([view for view in views if view.kept.kind == kind]))
-              for kind in kinds]
+    panels = [
+        Panel(kind, TITLES[kind].lower(), TITLES[kind], "", _table([view for view in views if view.kept.kind == kind]))
+        for kind in kinds
+    ]
     cloud = overview(views)
     if cloud is not None:
         panels.insert(1, Panel("overview", "overview", cloud.title, cloud.note, scatter_chart(cloud)))
@@ -40,8 +42,17 @@ def overview(views: Sequence[RunView]) -> Cloud | None:
         for view in views if view.accuracy is not None and view.kept.kind in ("sim", "hls"))
     if len({(point.x, point.y) for point in points}) < 2:
         return None
-    return Cloud("overview", "Accuracy over latency", "Images of different runs may differ.", "latency of an image / ms",
-                 "top-1 accuracy", True, True, points, tuple(dict.fromkeys(point.series for point in points)))
+    return Cloud(
+        "overview",
+        "Accuracy over latency",
+        "Images of different runs may differ.",
+        "latency of an image / ms",
+        "top-1 accuracy",
+        True,
+        True,
+        points,
+        tuple(dict.fromkeys(point.series for point in points)),
+    )
 
 
 def _table(views: Sequence[RunView]) -> str:

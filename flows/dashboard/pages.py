@@ -32,11 +32,11 @@ from flows.dashboard.charts.raw import raw_report
 from flows.dashboard.data import RunView
 from flows.dashboard.markup import tag
 
-
-
 TEMPLATES = Path(__file__).with_name("templates")
-FOOTER = ("Cycles were counted in simulated RTL unless a figure says otherwise. Clock rates are targets: nothing was placed "
-          "and routed, and no board was run.")
+FOOTER = (
+    "Cycles were counted in simulated RTL unless a figure says otherwise. Clock rates are targets: nothing was placed "
+    "and routed, and no board was run."
+)
 
 
 @dataclass(frozen=True)
@@ -86,33 +86,78 @@ def render(*, title: str, crumb: str, home: str, verdict: tuple[bool, str] | Non
 def panels_of(view: RunView) -> list[Panel]:
     """All panels in reading order; those of which the run has nothing are empty."""
     return [
-        Panel("photograph", "photograph", "What it saw", "Dropped patches are dark; step through the encoder blocks.",
-              photograph.photograph(view.photo), "less"),
-        Panel("cycles", "cycles", "Cycles per layer and step",
-              "Thick bars were measured, thin ones are the cycle model's." if view.kept.kind == "sim" else "",
-              cycles.cycles_chart(view.steps), "more"),
+        Panel(
+            "photograph",
+            "photograph",
+            "What it saw",
+            "Dropped patches are dark; step through the encoder blocks.",
+            photograph.photograph(view.photo),
+            "less",
+        ),
+        Panel(
+            "cycles",
+            "cycles",
+            "Cycles per layer and step",
+            "Thick bars were measured, thin ones are the cycle model's." if view.kept.kind == "sim" else "",
+            cycles.cycles_chart(view.steps),
+            "more",
+        ),
         Panel("images", "images", "Images", "", images.images_chart(view.images), "more"),
-        Panel("answer", "answer", _answer_title(view), "" if view.accuracy is None else
-              f"Accuracy on {view.accuracy.images:,} images: {view.accuracy.source}.", _answer(view), "half" if view.photo is None else "more"),
-        Panel("timeline", "timeline", "Slot timeline",
-              "Which step every cluster works on; a number pair is the source and output column of blocks."
-              + (" Of the first image." if view.images else ""),
-              timeline.timeline_chart(view.timeline)),
-        Panel("balance", "load balance", "Load balance", "Cycles in which a cluster multiplies rows.",
-              timeline.balance_chart(view.timeline), "half"),
-        Panel("breakdown", "where cycles go", "Where the cycles go", "",
-              breakdown.breakdown_chart(view.parts), "half"),
+        Panel(
+            "answer",
+            "answer",
+            _answer_title(view),
+            "" if view.accuracy is None else f"Accuracy on {view.accuracy.images:,} images: {view.accuracy.source}.",
+            _answer(view),
+            "half" if view.photo is None else "more",
+        ),
+        Panel(
+            "timeline",
+            "timeline",
+            "Slot timeline",
+            "Which step every cluster works on; a number pair is the source and output column of blocks."
+            + (" Of the first image." if view.images else ""),
+            timeline.timeline_chart(view.timeline),
+        ),
+        Panel(
+            "balance",
+            "load balance",
+            "Load balance",
+            "Cycles in which a cluster multiplies rows.",
+            timeline.balance_chart(view.timeline),
+            "half",
+        ),
+        Panel("breakdown", "where cycles go", "Where the cycles go", "", breakdown.breakdown_chart(view.parts), "half"),
         Panel("roofline", "roofline", "Roofline", _roof_note(view), roofline.roofline_chart(view.roofline), "half"),
-        Panel("resources", "board", _board_title(view), _board_note(view), resources.resources_chart(view.fill), "half"),
-        Panel("sparsity", "sparsity", "Weight blocks",
-              "A pixel is a block of 16 × 16 weights; rows are output columns of blocks, its colour is the cluster that "
-              "executes it.", sparsity.sparsity_chart(view.matrices)),
-        *(Panel(f"scatter-{index}", cloud.title.lower().removesuffix(" over latency"), cloud.title, cloud.note,
-                scatter.scatter_chart(cloud), "half" if len(view.clouds) > 1 else "")
-          for index, cloud in enumerate(view.clouds)),
-        Panel("front", "pareto front", "Pareto front", "" if not view.clouds else
-              f"Points that none beats in both latency and {view.clouds[0].y_title}.",
-              scatter.front_table(view.clouds[0]) if view.clouds and view.kept.kind in ("sweep", "search") else ""),
+        Panel(
+            "resources", "board", _board_title(view), _board_note(view), resources.resources_chart(view.fill), "half"
+        ),
+        Panel(
+            "sparsity",
+            "sparsity",
+            "Weight blocks",
+            "A pixel is a block of 16 × 16 weights; rows are output columns of blocks, its colour is the cluster that "
+            "executes it.",
+            sparsity.sparsity_chart(view.matrices),
+        ),
+        *(
+            Panel(
+                f"scatter-{index}",
+                cloud.title.lower().removesuffix(" over latency"),
+                cloud.title,
+                cloud.note,
+                scatter.scatter_chart(cloud),
+                "half" if len(view.clouds) > 1 else "",
+            )
+            for index, cloud in enumerate(view.clouds)
+        ),
+        Panel(
+            "front",
+            "pareto front",
+            "Pareto front",
+            "" if not view.clouds else f"Points that none beats in both latency and {view.clouds[0].y_title}.",
+            scatter.front_table(view.clouds[0]) if view.clouds and view.kept.kind in ("sweep", "search") else "",
+        ),
         Panel("beside", "other accelerators", "Beside published accelerators", "", beside.beside_table(view.beside)),
         Panel("report", "report", "The report", "Every value of report.json.", raw_report(view.kept.content)),
     ]

@@ -114,10 +114,20 @@ def headlines(kept: Kept, make: Callable[..., Headline]) -> list[Headline]:
     points = match.points_of(content)
     fastest = min((point for point in points if point.get("fits", True)), key=lambda point: point["milliseconds"],
                   default=None)
-    shown = [make("Points", numbers.count(len(points)), f"{sum(_rtl(point) for point in points)} simulated in RTL",
-                  len(points)),
-             make("Fit", numbers.count(sum(bool(point.get("fits", True)) for point in points)), "their board, where one is given",
-                  sum(bool(point.get("fits", True)) for point in points))]
+    shown = [
+        make(
+            "Points",
+            numbers.count(len(points)),
+            f"{sum(_rtl(point) for point in points)} simulated in RTL",
+            len(points),
+        ),
+        make(
+            "Fit",
+            numbers.count(sum(bool(point.get("fits", True)) for point in points)),
+            "their board, where one is given",
+            sum(bool(point.get("fits", True)) for point in points),
+        ),
+    ]
     if fastest is not None:
         shown.append(make("Fastest that fits", f"{numbers.digits(fastest['milliseconds'])} ms", _label(fastest),
                           fastest["milliseconds"]))
@@ -135,10 +145,19 @@ def _of_sweep(sweep: Kept, run: Kept | None, *, own: bool) -> tuple[Cloud, ...]:
         made = [_sweep_point(point, f"points/{place}" if own else None, name, run) for place, point in points
                 if _value(point, name) is not None]
         here = _here(run, name)
-        clouds.append(Cloud(
-            f"{sweep.name}-{name.replace('/', '-')}", f"{title[:1].upper()}{title[1:]} over latency",
-            _proxy(points) if name.startswith("quality/") else "", "latency of an image / ms", title, name in SHARES, True,
-            (*made, *here), tuple(dict.fromkeys(point.series for point in (*made, *here)))))
+        clouds.append(
+            Cloud(
+                f"{sweep.name}-{name.replace('/', '-')}",
+                f"{title[:1].upper()}{title[1:]} over latency",
+                _proxy(points) if name.startswith("quality/") else "",
+                "latency of an image / ms",
+                title,
+                name in SHARES,
+                True,
+                (*made, *here),
+                tuple(dict.fromkeys(point.series for point in (*made, *here))),
+            )
+        )
     made = [_sweep_point(point, f"points/{place}" if own else None, "share", run) for place, point in points
             if _value(point, "share") is not None]
     if made:
@@ -164,7 +183,11 @@ def _measures(points: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
         for name, value in (point.get("quality") or {}).items():
             if (known := number(value)) is not None:
                 names.setdefault(name, []).append(known)
-    return [(f"quality/{name}", WORDS.get(name, name.replace("_", " "))) for name, values in names.items() if len(set(values)) > 1]
+    return [
+        (f"quality/{name}", WORDS.get(name, name.replace("_", " ")))
+        for name, values in names.items()
+        if len(set(values)) > 1
+    ]
 
 
 def _value(point: Mapping[str, Any], name: str) -> float | None:
@@ -177,14 +200,28 @@ def _sweep_point(point: Mapping[str, Any], key: str | None, name: str, run: Kept
     here = run is not None and all(point.get(part) is not None and point.get(part) == run.content.get(part)
                                    for part in ("artifact_hash", "config_hash"))
     rate, share = number(point.get("images_per_second")), number(point.get("share"))
-    lines = [f"{numbers.digits(rate)} images/s" if rate else "", f"{point['cycles']:,} cycles" if "cycles" in point else "",
-             f"largest share of the board {numbers.percent(share)}" if share is not None else "",
-             "simulated RTL" if _rtl(point) else "cycle model",
-             "network and configuration of this run" if here else "",
-             "" if point.get("fits", True) else f"does not fit: {point.get('why') or 'the board is too small'}"]
-    return Point(_label(point), str(point.get("board") or "no board"), point["milliseconds"], _value(point, name) or 0.0,
-                 tuple(line for line in lines if line), bool(point.get("pareto")), bool(point.get("fits", True)),
-                 _rtl(point), here, key, "milliseconds", name)
+    lines = [
+        f"{numbers.digits(rate)} images/s" if rate else "",
+        f"{point['cycles']:,} cycles" if "cycles" in point else "",
+        f"largest share of the board {numbers.percent(share)}" if share is not None else "",
+        "simulated RTL" if _rtl(point) else "cycle model",
+        "network and configuration of this run" if here else "",
+        "" if point.get("fits", True) else f"does not fit: {point.get('why') or 'the board is too small'}",
+    ]
+    return Point(
+        _label(point),
+        str(point.get("board") or "no board"),
+        point["milliseconds"],
+        _value(point, name) or 0.0,
+        tuple(line for line in lines if line),
+        bool(point.get("pareto")),
+        bool(point.get("fits", True)),
+        _rtl(point),
+        here,
+        key,
+        "milliseconds",
+        name,
+    )
 
 
 def _label(point: Mapping[str, Any]) -> str:
@@ -217,12 +254,27 @@ def _here(run: Kept | None, name: str) -> tuple[Point, ...]:
 def _of_search(kept: Kept) -> tuple[Cloud, ...]:
     content = kept.content
     choice = content.get("choice") or {}
-    points = tuple(Point(
-        f"{point['config']['clusters']}×{point['config']['groups']} clusters", content["board"], point["milliseconds"],
-        point["largest_share"], (f"{numbers.digits(point['images_per_second'])} images/s", f"{point['cycles']:,} cycles",
-                                 f"largest: {point['largest_resource'].upper()}"),
-        True, True, False, point["config_hash"] == choice.get("config_hash"), f"pareto/{index}", "milliseconds",
-        "largest_share") for index, point in enumerate(content.get("pareto") or ()))
+    points = tuple(
+        Point(
+            f"{point['config']['clusters']}×{point['config']['groups']} clusters",
+            content["board"],
+            point["milliseconds"],
+            point["largest_share"],
+            (
+                f"{numbers.digits(point['images_per_second'])} images/s",
+                f"{point['cycles']:,} cycles",
+                f"largest: {point['largest_resource'].upper()}",
+            ),
+            True,
+            True,
+            False,
+            point["config_hash"] == choice.get("config_hash"),
+            f"pareto/{index}",
+            "milliseconds",
+            "largest_share",
+        )
+        for index, point in enumerate(content.get("pareto") or ())
+    )
     if not points:
         return ()
     return (Cloud(f"{kept.name}-share", "Share of the board over latency", "configurations that none beats in both",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,7 @@ class Timeline:
             first[step] = cycle
         for step in range(len(self.names) - 1, -1, -1):
             first[step] = min(first[step], first[step + 1])
-        return tuple(after - before for before, after in zip(first, first[1:], strict=False))
+        return tuple(after - before for before, after in itertools.pairwise(first))
 
     def busy_in(self, step: int) -> tuple[int, ...]:
         """The same within a step."""

@@ -72,4 +72,6 @@ def charts(page: Any) -> set[str]:
 
 def tip(page: Any) -> str:
     """What the tooltip says, empty when it is hidden."""
-    return page.evaluate("() => { const tip = document.getElementById('tip'); return tip.hidden ? '' : tip.textContent; }")
+    return page.evaluate(
+        "() => { const tip = document.getElementById('tip'); return tip.hidden ? '' : tip.textContent; }"
+    )

@@ -20,7 +20,9 @@ from sim.accelerator import build_accelerator
 from tests.dashboard.sweeps import sweep_content
 from tests.factory import random_artifact
 
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
 
 
 @pytest.fixture(name="store_folder", scope="session")
@@ -33,7 +35,9 @@ def fixture_store_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = folder / "runs"
     with pytest.MonkeyPatch.context() as patch:
         # The same simulator as in the other tests, so that it is built once.
-        patch.setattr(sim_flow, "build_accelerator", functools.partial(build_accelerator, assertions=True, optimize="-O1"))
+        patch.setattr(
+            sim_flow, "build_accelerator", functools.partial(build_accelerator, assertions=True, optimize="-O1")
+        )
         patch.setattr("flows.cache.CACHE", folder / "cache")
         patch.setenv("SIEVIT_RUNS", str(runs))
         patch.chdir(folder)
@@ -53,9 +57,18 @@ def fixture_store_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def evaluation(artifact: str, top1: float, macs: int) -> dict[str, Any]:
     """An evaluation's report."""
     row = {"top1": top1, "top1_interval": [top1 - 0.02, top1 + 0.02], "top5": 0.99, "top5_interval": [0.97, 1.0]}
-    return {**stamp("eval", artifact=artifact), "model": "random", "weights": "synthetic", "images": 1000, "pack": "p",
-            "networks": {"float": {**row, "agreement": 1.0}, "integer": {**row, "top1": top1 - 0.005, "agreement": 0.98}},
-            "differing_logits": 0, "tokens": [17, 11, 11], "macs": macs, "dense_macs": 900}
+    return {
+        **stamp("eval", artifact=artifact),
+        "model": "random",
+        "weights": "synthetic",
+        "images": 1000,
+        "pack": "p",
+        "networks": {"float": {**row, "agreement": 1.0}, "integer": {**row, "top1": top1 - 0.005, "agreement": 0.98}},
+        "differing_logits": 0,
+        "tokens": [17, 11, 11],
+        "macs": macs,
+        "dense_macs": 900,
+    }
 
 
 @pytest.fixture(name="store", scope="session")

@@ -1,4 +1,4 @@
-"""The pages in a real headless Chromium: nothing fails, values are the report's, keys work, phones and dark rooms too."""
+"""The pages in a real headless Chromium: nothing fails, values are the report's, keys work, themes and widths too."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def check_page(browser: Any, path: Path, content: dict[str, Any], expected: set[
             assert charts(page) >= expected
             assert check_values(page, content) >= values
             assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[mode]
-            light = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).every((c) => c > 128)")
+            light = page.evaluate(
+                "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).every((c) => c > 128)"
+            )
             assert light is (mode != "dark")
             shot = shots / f"{path.stem}-{mode}.png"
             page.screenshot(path=shot, full_page=True)
@@ -51,7 +53,8 @@ def test_sweep_page(browser: Any, built: Built, store: list[Kept], shots: Path) 
     path = built.pages[sweep.name]
     with opened(browser, path) as page:
         scatters = page.evaluate("""() => [...document.querySelectorAll('svg[data-chart^=scatter]')].map((chart) =>
-            [...chart.querySelectorAll('.glyph')].map((mark) => [mark.dataset.xKey, +mark.dataset.x, +mark.dataset.value]))""")
+            [...chart.querySelectorAll('.glyph')].map((mark) => mark.dataset)
+                .map((data) => [data.xKey, +data.x, +data.value]))""")
         names = {"accuracy", "share"}
         assert len(scatters) == 2
         for marks, name in zip(scatters, sorted(names), strict=True):
@@ -76,10 +79,14 @@ def test_other_pages(browser: Any, built: Built, store: list[Kept], kind: str) -
 def test_index(browser: Any, built: Built, store: list[Kept], shots: Path) -> None:
     """The index leads to every page and shows figures of the reports."""
     with opened(browser, built.index) as page:
-        links = page.evaluate("() => [...document.querySelectorAll('.runs a')].map((link) => link.getAttribute('href'))")
+        links = page.evaluate(
+            "() => [...document.querySelectorAll('.runs a')].map((link) => link.getAttribute('href'))"
+        )
         assert sorted(links) == sorted(path.name for path in built.pages.values())
         by_name = {run.name: run.content for run in store}
-        cells = page.evaluate("() => [...document.querySelectorAll('td[data-run][data-key]')].map((cell) => ({...cell.dataset}))")
+        cells = page.evaluate(
+            "() => [...document.querySelectorAll('td[data-run][data-key]')].map((cell) => ({...cell.dataset}))"
+        )
         assert len(cells) >= 6
         for cell in cells:
             value = by_name[cell["run"]]
@@ -109,7 +116,9 @@ def test_marks_by_keyboard(browser: Any, built: Built, store: list[Kept]) -> Non
         assert tip(page).startswith(run.content["steps"][-1]["name"])
         page.keyboard.press("Escape")
         assert tip(page) == ""
-        assert page.evaluate("() => [...document.querySelectorAll('svg .mark')].every((mark) => mark.getAttribute('aria-label'))")
+        assert page.evaluate(
+            "() => [...document.querySelectorAll('svg .mark')].every((mark) => mark.getAttribute('aria-label'))"
+        )
 
 
 def test_marks_by_pointer(browser: Any, built: Built, store: list[Kept]) -> None:
@@ -160,8 +169,10 @@ def test_photograph_keys(browser: Any, built: Built, store: list[Kept]) -> None:
     blocks = json.loads((run.folder / "details.json").read_text())["blocks"]
     with opened(browser, built.pages[run.name]) as page:
         def gone() -> list[int]:
-            return page.evaluate("() => [...document.querySelectorAll('.patches rect')].flatMap((cell, index) => "
-                                 "cell.dataset.state === 'kept' ? [] : [index])")
+            return page.evaluate(
+                "() => [...document.querySelectorAll('.patches rect[data-state]')].flatMap((cell, index) => "
+                "cell.dataset.state === 'kept' ? [] : [index])"
+            )
 
         patches = set(range(16))
         page.focus("#stage")
@@ -176,7 +187,10 @@ def test_photograph_keys(browser: Any, built: Built, store: list[Kept]) -> None:
         assert tip(page).startswith("patch row 1, column 0")
         assert f"{100 * blocks[0]['attention']['4']:.2f} % of the class token" in tip(page)
         page.check("#heat")
-        heat = page.evaluate("() => new Set([...document.querySelectorAll('.patches rect')].map((cell) => cell.getAttribute('fill'))).size")
+        heat = page.evaluate(
+            "() => new Set([...document.querySelectorAll('.patches rect[data-state]')]"
+            ".map((cell) => cell.getAttribute('fill'))).size"
+        )
         assert heat > 4
 
 
@@ -186,7 +200,9 @@ def test_block_map_keys(browser: Any, built: Built, store: list[Kept]) -> None:
     matrices = json.loads((run.folder / "details.json").read_text())["matrices"]
     index = next(index for index, matrix in enumerate(matrices) if matrix["name"] == "block0.fc1")
     with opened(browser, built.pages[run.name]) as page:
-        maps = page.evaluate("() => [...document.querySelectorAll('canvas.map')].map((map) => [+map.dataset.matrix, +map.dataset.value])")
+        maps = page.evaluate(
+            "() => [...document.querySelectorAll('canvas.map')].map((map) => [+map.dataset.matrix, +map.dataset.value])"
+        )
         for number, matrix in enumerate(matrices):
             assert sum(kept for at, kept in maps if at == number) == matrix["kept"]
         canvas = f"canvas.map[data-matrix='{index}']"
@@ -196,8 +212,15 @@ def test_block_map_keys(browser: Any, built: Built, store: list[Kept]) -> None:
         letter = matrices[index]["clusters"][0][1]
         assert tip(page) == f"block0.fc1\noutput column 0, input column 1\n{words(letter)}"
         page.evaluate("document.activeElement.blur()")
-        pixel = page.evaluate(f"() => [...document.querySelector(\"{canvas}\").getContext('2d').getImageData(0, 0, 1, 1).data].slice(0, 3)")
-        name = "--raised" if matrices[index]["clusters"][0][0] == "." else f"--cluster-{int(matrices[index]['clusters'][0][0], 16)}"
+        pixel = page.evaluate(
+            f"() => [...document.querySelector(\"{canvas}\").getContext('2d')"
+            ".getImageData(0, 0, 1, 1).data].slice(0, 3)"
+        )
+        name = (
+            "--raised"
+            if matrices[index]["clusters"][0][0] == "."
+            else f"--cluster-{int(matrices[index]['clusters'][0][0], 16)}"
+        )
         colour = page.evaluate(f"getComputedStyle(document.documentElement).getPropertyValue('{name}').trim()")
         assert pixel == [int(colour[at:at + 2], 16) for at in (1, 3, 5)]
 
@@ -213,6 +236,8 @@ def test_theme_by_keyboard(browser: Any, built: Built) -> None:
         seen = []
         for _ in range(3):
             page.keyboard.press("Enter")
-            seen.append((page.inner_text("#theme span"), page.evaluate("getComputedStyle(document.body).backgroundColor")))
+            seen.append(
+                (page.inner_text("#theme span"), page.evaluate("getComputedStyle(document.body).backgroundColor"))
+            )
         assert [name for name, _ in seen] == ["light", "dark", "auto"]
         assert seen[1][1] == seen[2][1] != seen[0][1]

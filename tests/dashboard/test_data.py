@@ -18,7 +18,14 @@ from flows.shipped import shipped_artifact
 from tests.dashboard.conftest import evaluation
 from tests.dashboard.sweeps import sweep_content
 
-SMALL = {"clusters": 2, "groups": 1, "max_width": 64, "max_hidden": 64, "max_patch": 48, "max_tokens": 32}
+SMALL: dict[str, Any] = {
+    "clusters": 2,
+    "groups": 1,
+    "max_width": 64,
+    "max_hidden": 64,
+    "max_patch": 48,
+    "max_tokens": 32,
+}
 
 
 @pytest.fixture(name="view", scope="module")
@@ -179,8 +186,13 @@ def test_fill_over_the_board() -> None:
     """A kind that the board lacks is infinite, and what fits nowhere is held against the largest board."""
     kind = fill.Kind("uram", "URAM", 3, 0, 0.8)
     assert kind.share == float("inf")
-    huge = kept({**stamp("sim"), "board": None, "hardware": hardware(clusters=16, groups=8, max_tokens=208, max_width=1024,
-                                                                    max_hidden=4096)})
+    huge = kept(
+        {
+            **stamp("sim"),
+            "board": None,
+            "hardware": hardware(clusters=16, groups=8, max_tokens=208, max_width=1024, max_hidden=4096),
+        }
+    )
     found = fill.fill_of(huge, [])
     assert found is not None
     assert not found.chosen
@@ -210,8 +222,14 @@ def test_sweep_without_labels_shows_proxies() -> None:
     assert clouds[0].note == points.PROXY
 
 
-@pytest.mark.parametrize("broken", [{}, {"points": None}, {"points": [3, {}, {"milliseconds": "x"}, {"milliseconds": None},
-                                                                     {"milliseconds": float("nan")}]}])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {},
+        {"points": None},
+        {"points": [3, {}, {"milliseconds": "x"}, {"milliseconds": None}, {"milliseconds": float("nan")}]},
+    ],
+)
 def test_sweeps_that_are_not_as_expected(broken: dict[str, Any]) -> None:
     """Whatever lacks a time is left out."""
     view = run_view(kept({**stamp("sweep"), **broken}), [])
@@ -260,8 +278,12 @@ def test_batch_timeline_is_of_the_first_image(store: list[Kept]) -> None:
 
 
 def test_timeline_by_hand() -> None:
-    details = {"steps": ["embed", "block0.qkv"], "clusters": [[0, 1, 0], [2, -1, 3]], "sources": [[0, 0, 1], [1, -1, 2]],
-               "slots": {"cycle": [5, 10, 20], "step": [0, 0, 1], "rows": [5, 8, 9], "length": [5, 8, 9]}}
+    details = {
+        "steps": ["embed", "block0.qkv"],
+        "clusters": [[0, 1, 0], [2, -1, 3]],
+        "sources": [[0, 0, 1], [1, -1, 2]],
+        "slots": {"cycle": [5, 10, 20], "step": [0, 0, 1], "rows": [5, 8, 9], "length": [5, 8, 9]},
+    }
     line = slots.timeline_of(details, {"cycles": 40})
     assert line is not None
     assert line.busy == (22, 14)

@@ -57,7 +57,12 @@ def test_text_is_legible(theme: object) -> None:
 
 
 def test_kinds_of_steps() -> None:
-    assert [kind_of(name) for name in ("embed", "block3.score.1", "block11.fc2", "head")] == ["embed", "score", "fc2", "head"]
+    assert [kind_of(name) for name in ("embed", "block3.score.1", "block11.fc2", "head")] == [
+        "embed",
+        "score",
+        "fc2",
+        "head",
+    ]
     assert [layer_of(name) for name in ("embed", "block3.score.1")] == ["embed", "block3"]
     assert step_colour("block0.qkv") == LIGHT.kinds[KINDS.index("qkv")]
     assert step_colour("unheard") == LIGHT.base

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flows.dashboard import numbers
 from flows.dashboard.accuracy import Accuracy, Score
 from flows.dashboard.charts.axes import plot, row_label, x_axis
@@ -33,7 +35,7 @@ def accuracy_chart(scores: Accuracy | None, *, own: bool = False) -> str:
          "" if score.agreement is None else numbers.percent(score.agreement, 2)) for score in scores.scores]))
 
 
-def _row(score: Score, y: float, x, own: bool) -> str:  # noqa: ANN001
+def _row(score: Score, y: float, x: Callable[[float], float], own: bool) -> str:
     tip = [score.title, f"top-1 {numbers.percent(score.top1, 2)}"]
     if score.interval:
         tip.append(f"95 % interval {score.interval[0]:.2%} to {score.interval[1]:.2%}")

@@ -30,9 +30,12 @@ def beside_table(rows: Sequence[Beside]) -> str:
 
 def _row(row: Beside) -> str:
     tip = [f"{row.system} ({row.venue})", row.source, *([row.note] if row.note else [])]
-    cells = [tag("th", tag("span", text(row.system), class_="mark", tabindex="0", data_tip="\n".join(tip)), scope="row"),
-             *(tag("td", text(cell)) for cell in (row.model, row.precision, row.platform)),
-             *(_figure(row, name) for name, _ in COLUMNS), tag("td", text(row.venue if row.here else row.source), class_="src")]
+    cells = [
+        tag("th", tag("span", text(row.system), class_="mark", tabindex="0", data_tip="\n".join(tip)), scope="row"),
+        *(tag("td", text(cell)) for cell in (row.model, row.precision, row.platform)),
+        *(_figure(row, name) for name, _ in COLUMNS),
+        tag("td", text(row.venue if row.here else row.source), class_="src"),
+    ]
     classes = " ".join(name for name, on in (("here", row.here), ("unsure", bool(row.unverified))) if on)
     return tag("tr", *cells, class_=classes or None)
 

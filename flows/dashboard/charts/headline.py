@@ -19,4 +19,8 @@ def headline(figures: Sequence[Headline]) -> str:
 def _with_unit(item: Headline) -> str:
     """The number large, its unit small."""
     words, _, unit = item.text.partition(" ")
-    return text(item.text) if item.value is None or unit == "%" else text(words) + (f" {tag('small', text(unit))}" if unit else "")
+    return (
+        text(item.text)
+        if item.value is None or unit == "%"
+        else text(words) + (f" {tag('small', text(unit))}" if unit else "")
+    )

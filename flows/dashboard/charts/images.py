@@ -26,8 +26,13 @@ def images_chart(images: Sequence[Mapping[str, Any]]) -> str:
                           y=TOP + ROW * index + 5, width=pct(row[key] / largest), height=18, fill="var(--base)")
                    + value_label(numbers.count(row[key]), row[key] / largest, TOP + ROW * index + 18)
                    for index, row in enumerate(images))
-    drawn = plot("images", bottom + 38, x_axis(ticks, TOP, bottom, "cycles" if key == "cycles" else "cycles, cycle model"),
-                 rows, label="cycles of each image")
+    drawn = plot(
+        "images",
+        bottom + 38,
+        x_axis(ticks, TOP, bottom, "cycles" if key == "cycles" else "cycles, cycle model"),
+        rows,
+        label="cycles of each image",
+    )
     return drawn + behind("All images", table(
         ("image", "file", "best class", "bit exact", "cycles", "tokens alive"),
         [(str(index + 1), PurePath(row["image"]).name, row["top5"][0]["name"], "yes" if row["bit_exact"] else "no",
@@ -37,5 +42,9 @@ def images_chart(images: Sequence[Mapping[str, Any]]) -> str:
 
 def _tip(index: int, row: Mapping[str, Any], key: str) -> list[str]:
     best = row["top5"][0]
-    return [f"image {index + 1}: {PurePath(row['image']).name}", f"{row[key]:,} cycles",
-            f"{best['name']} {numbers.percent(best['probability'])}", "bit exact" if row["bit_exact"] else row["mismatch"]]
+    return [
+        f"image {index + 1}: {PurePath(row['image']).name}",
+        f"{row[key]:,} cycles",
+        f"{best['name']} {numbers.percent(best['probability'])}",
+        "bit exact" if row["bit_exact"] else row["mismatch"],
+    ]

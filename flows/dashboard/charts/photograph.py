@@ -19,9 +19,22 @@ def photograph(photo: Photo | None) -> str:
                data_chart="photograph", preserveAspectRatio="none",
                aria_label=f"{patches} patches; arrow keys move between patches, page up and down between blocks")
     frame = tag("div", tag("img", src=photo.uri, alt="what the network sees", draggable="false"), grid, class_="frame")
-    slider = tag("label", tag("span", "after block"), tag("input", type="range", min=-1, max=blocks - 1, value=blocks - 1,
-                                                          step=1, id="stage", aria_label="encoder block"),
-                 tag("output", "", id="stage-text", for_="stage"), class_="slider")
+    slider = tag(
+        "label",
+        tag("span", "after block"),
+        tag(
+            "input",
+            type="range",
+            min=-1,
+            max=blocks - 1,
+            value=blocks - 1,
+            step=1,
+            id="stage",
+            aria_label="encoder block",
+        ),
+        tag("output", "", id="stage-text", for_="stage"),
+        class_="slider",
+    )
     heat = tag("label", tag("input", type="checkbox", id="heat"), "attention of the class token", class_="check")
     play = tag("button", "▶ play", type="button", id="play")
     return (frame + tag("div", slider, tag("div", play, heat, class_="row"), class_="controls")
@@ -49,9 +62,15 @@ def _strip(photo: Photo) -> str:
         shade = tag("svg", tag("path", d=gone or "M0,0", class_="gone"), viewBox=f"0 0 {photo.columns} {photo.rows}",
                     preserveAspectRatio="none", aria_hidden="true")
         words = "all patches" if stage < 0 else f"after block {stage}"
-        items.append(tag("button", tag("span", tag("img", src="", data_copy="photo", alt="", draggable="false"), shade, class_="thumb"),
-                         tag("small", text(words), tag("b", text(f"{len(alive)} of {whole}"))), type="button",
-                         data_stage=stage))
+        items.append(
+            tag(
+                "button",
+                tag("span", tag("img", src="", data_copy="photo", alt="", draggable="false"), shade, class_="thumb"),
+                tag("small", text(words), tag("b", text(f"{len(alive)} of {whole}"))),
+                type="button",
+                data_stage=stage,
+            )
+        )
     return tag("div", *items, class_="strip")
 
 

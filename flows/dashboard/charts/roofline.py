@@ -29,13 +29,28 @@ def roofline_chart(roof: Roofline | None) -> str:
         return TOP + HEIGHT * (1 - y_share(value))
 
     start = max(low, floor / roof.bandwidth)
-    roofs = "".join((
-        _roof(x(start), y(roof.limit(start)), x(roof.ridge), y(roof.peak)),
-        _roof(x(roof.ridge), y(roof.peak), 1.0, y(roof.peak)),
-        tag("text", text(f"array {roof.peak:,} MACs/cycle = {2e-3 * roof.peak * roof.clock_mhz:,.1f} GOPS"), x="100%",
-            y=y(roof.peak) - 7, class_="axis", text_anchor="end"),
-        tag("text", text(f"{roof.bandwidth:g} B/cycle = {1e-3 * roof.bandwidth * roof.clock_mhz:,.2f} GB/s"),
-            x=pct((x(start) + x(roof.ridge)) / 2), dx=12, y=(y(roof.limit(start)) + y(roof.peak)) / 2 + 8, class_="axis")))
+    roofs = "".join(
+        (
+            _roof(x(start), y(roof.limit(start)), x(roof.ridge), y(roof.peak)),
+            _roof(x(roof.ridge), y(roof.peak), 1.0, y(roof.peak)),
+            tag(
+                "text",
+                text(f"array {roof.peak:,} MACs/cycle = {2e-3 * roof.peak * roof.clock_mhz:,.1f} GOPS"),
+                x="100%",
+                y=y(roof.peak) - 7,
+                class_="axis",
+                text_anchor="end",
+            ),
+            tag(
+                "text",
+                text(f"{roof.bandwidth:g} B/cycle = {1e-3 * roof.bandwidth * roof.clock_mhz:,.2f} GB/s"),
+                x=pct((x(start) + x(roof.ridge)) / 2),
+                dx=12,
+                y=(y(roof.limit(start)) + y(roof.peak)) / 2 + 8,
+                class_="axis",
+            ),
+        )
+    )
     marks = "".join(_dot(dot, x, y, roof) for dot in dots)
     axes = x_axis([(x(value), numbers.short(value)) for value in numbers.log_ticks(low, high)], TOP, TOP + HEIGHT,
                   "useful MACs per byte from memory")

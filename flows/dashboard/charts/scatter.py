@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from flows.dashboard import numbers
@@ -11,8 +12,14 @@ from flows.dashboard.palette import CLUSTERS
 from flows.dashboard.points import Cloud, Point
 
 TOP, HEIGHT = 34, 300
-SHAPES = ("M-4.5,0a4.5,4.5 0 1,0 9,0a4.5,4.5 0 1,0 -9,0z", "M-4,-4h8v8h-8z", "M0,-5.2L5,4H-5z", "M0,-5.6L5.6,0L0,5.6L-5.6,0z",
-          "M0,5.2L5,-4H-5z", "M-1.7,-5h3.4v3.3H5v3.4H1.7V5h-3.4V1.7H-5v-3.4h3.3z")
+SHAPES = (
+    "M-4.5,0a4.5,4.5 0 1,0 9,0a4.5,4.5 0 1,0 -9,0z",
+    "M-4,-4h8v8h-8z",
+    "M0,-5.2L5,4H-5z",
+    "M0,-5.6L5.6,0L0,5.6L-5.6,0z",
+    "M0,5.2L5,-4H-5z",
+    "M-1.7,-5h3.4v3.3H5v3.4H1.7V5h-3.4V1.7H-5v-3.4h3.3z",
+)
 """Circle, square, triangles, diamond, cross."""
 
 
@@ -32,7 +39,7 @@ def scatter_chart(cloud: Cloud) -> str:
         return TOP + HEIGHT * (1 - (value - floor) / (roof - floor))
 
     front = cloud.front
-    steps = "".join(_stair(x(a.x), y(a.y), x(b.x), y(b.y)) for a, b in zip(front, front[1:], strict=False))
+    steps = "".join(_stair(x(a.x), y(a.y), x(b.x), y(b.y)) for a, b in itertools.pairwise(front))
     marks = "".join(_mark(cloud, point, x(point.x), y(point.y), point in front) for point in cloud.points)
     axes = x_axis([(x(value), numbers.short(value)) for value in numbers.log_ticks(low, high)], TOP, TOP + HEIGHT,
                   cloud.x_title)
@@ -82,9 +89,22 @@ def _exact(cloud: Cloud, value: float) -> str:
 
 
 def _legend(cloud: Cloud) -> str:
-    items = "".join(tag("li", tag("svg", tag("path", d=SHAPES[index % len(SHAPES)], style=f"--c:{_series_colour(name, index)}",
-                                             class_="solid"), class_="key", aria_hidden="true", width=12, height=12,
-                                  viewBox="-6 -6 12 12"), name) for index, name in enumerate(cloud.series))
+    items = "".join(
+        tag(
+            "li",
+            tag(
+                "svg",
+                tag("path", d=SHAPES[index % len(SHAPES)], style=f"--c:{_series_colour(name, index)}", class_="solid"),
+                class_="key",
+                aria_hidden="true",
+                width=12,
+                height=12,
+                viewBox="-6 -6 12 12",
+            ),
+            name,
+        )
+        for index, name in enumerate(cloud.series)
+    )
     items += tag("li", tag("i", class_="line", aria_hidden="true"), "Pareto front")
     if any(point.measured for point in cloud.points) and not all(point.measured for point in cloud.points):
         items += tag("li", "filled: simulated RTL, hollow: models")

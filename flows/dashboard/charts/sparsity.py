@@ -9,7 +9,6 @@ from flows.dashboard import numbers
 from flows.dashboard.markup import behind, legend, table, tag, text
 from flows.dashboard.slots import Matrix
 
-
 LARGEST = 11
 """Pixels of a block at most."""
 

@@ -25,9 +25,16 @@ def timeline_chart(line: Timeline | None) -> str:
     buttons = "".join(tag("button", words, type="button", data_act=act, aria_label=label) for words, act, label in (
         ("−", "out", "zoom out"), ("+", "in", "zoom in"), ("◀", "left", "pan left"), ("▶", "right", "pan right"),
         ("all", "all", "show all cycles")))
-    canvas = tag("canvas", class_="timeline", tabindex="0", role="img", data_chart="timeline",
-                 height=_height(line), aria_label=f"slot timeline of {len(line.outputs)} clusters, {len(line.cycle):,} slots in "
-                 f"{line.total:,} cycles; {KEYS}")
+    canvas = tag(
+        "canvas",
+        class_="timeline",
+        tabindex="0",
+        role="img",
+        data_chart="timeline",
+        height=_height(line),
+        aria_label=f"slot timeline of {len(line.outputs)} clusters, {len(line.cycle):,} slots in "
+        f"{line.total:,} cycles; {KEYS}",
+    )
     view = tag("div", canvas, tag("p", "", class_="readout", aria_live="polite"), class_="timeline-box")
     return (tag("div", legend([*((f"var(--kind-{kind})", kind) for kind in kinds), ("var(--raised)", "waits")]),
                 tag("div", buttons, class_="tools", role="toolbar", aria_label="timeline"), class_="between")
@@ -50,8 +57,15 @@ def balance_chart(line: Timeline | None) -> str:
     ticks = [(share * 0.84, numbers.percent(share, 0)) for share in (0, 0.25, 0.5, 0.75, 1)]
     below = _by_kind(line, bottom + 56)
     spread = (max(line.busy) - min(line.busy)) / line.total
-    drawn = plot("balance", bottom + 56 + KIND_ROW * len(_kinds(line)) + 26, x_axis(ticks, 0, bottom), rows, below, left=72,
-                 label="busy share of each cluster, over all and by kind of step")
+    drawn = plot(
+        "balance",
+        bottom + 56 + KIND_ROW * len(_kinds(line)) + 26,
+        x_axis(ticks, 0, bottom),
+        rows,
+        below,
+        left=72,
+        label="busy share of each cluster, over all and by kind of step",
+    )
     return drawn + tag("p", f"Between the busiest and the idlest cluster: {numbers.percent(spread, 2)} of the cycles.",
                        class_="foot") + behind("Busy cycles by step", _table(line))
 
@@ -74,8 +88,9 @@ def _by_kind(line: Timeline, top: float) -> str:
         cycles = sum(whole[step] for step in steps) or 1
         busy = [sum(column) for column in zip(*(line.busy_in(step) for step in steps), strict=True)]
         y = top + KIND_ROW * number + KIND_ROW / 2
-        drawn += row_label(kind, y + 4) + tag("line", x1=pct(min(busy) / cycles * 0.84), x2=pct(max(busy) / cycles * 0.84),
-                                              y1=y, y2=y, class_="whisker")
+        drawn += row_label(kind, y + 4) + tag(
+            "line", x1=pct(min(busy) / cycles * 0.84), x2=pct(max(busy) / cycles * 0.84), y1=y, y2=y, class_="whisker"
+        )
         drawn += "".join(mark("circle", value=cluster_busy, cx=pct(cluster_busy / cycles * 0.84), cy=y, r=4.5,
                               fill=f"var(--cluster-{cluster % 16})", class_="mark dot",
                               tip=[f"cluster {cluster}, {kind}", f"busy {cluster_busy:,} of {cycles:,} cycles",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -38,7 +39,7 @@ def cycles_figure(view: RunView) -> Figure | None:
     return figure
 
 
-def _bars(axes, steps: list[Step], values: list[int], y: float, height: float, alpha: float) -> None:  # noqa: ANN001
+def _bars(axes: Axes, steps: list[Step], values: list[int], y: float, height: float, alpha: float) -> None:
     left = 0
     for step, value in zip(steps, values, strict=True):
         axes.barh(y, value, height, left=left, color=step_colour(step.name), alpha=alpha, edgecolor="white",
@@ -60,8 +61,11 @@ def breakdown_figure(view: RunView) -> Figure | None:
     axes.set_ylim(len(rest) - 0.4, -0.6)
     axes.margins(x=0.25)
     axes.set_xlim(left=0)
-    axes.set_title(f"{numbers.percent(view.parts[0].share, 2)} of {whole:,} cycles stream rows; the others:", loc="left",
-                   fontsize=7)
+    axes.set_title(
+        f"{numbers.percent(view.parts[0].share, 2)} of {whole:,} cycles stream rows; the others:",
+        loc="left",
+        fontsize=7,
+    )
     axes.set_xlabel("cycles")
     thousands(axes)
     return figure

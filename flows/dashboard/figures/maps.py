@@ -76,7 +76,9 @@ def _line(block: list[Matrix]) -> np.ndarray:
 
 def _beside(pictures: list[np.ndarray]) -> np.ndarray:
     """Two blocks next to each other, or the last one alone."""
-    image = np.ones((max(part.shape[0] for part in pictures), sum(part.shape[1] + APART for part in pictures) - APART, 3))
+    image = np.ones(
+        (max(part.shape[0] for part in pictures), sum(part.shape[1] + APART for part in pictures) - APART, 3)
+    )
     left = 0
     for part in pictures:
         image[:part.shape[0], left:left + part.shape[1]] = part

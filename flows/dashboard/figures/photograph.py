@@ -17,7 +17,7 @@ SHADE = 0.17
 
 
 def photograph_figure(view: RunView) -> Figure | None:
-    """Above what is left after each drop, below the attention that decided; without drops the last block's attention."""
+    """Above what is left after each drop, below the attention that decided; without drops that of the last block."""
     photo = view.photo
     if photo is None:
         return None

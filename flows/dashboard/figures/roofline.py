@@ -29,7 +29,7 @@ def roofline_figure(view: RunView) -> Figure | None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(low, high)
-    axes.set_ylim(min(min(dot.rate for dot in roof.steps), roof.peak / 8) / 1.5, roof.peak * 1.6)
+    axes.set_ylim(min(roof.peak / 8, *(dot.rate for dot in roof.steps)) / 1.5, roof.peak * 1.6)
     thousands(axes, "x")
     thousands(axes, "y")
     axes.set_xlabel("useful MACs per byte from memory")

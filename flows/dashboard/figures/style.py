@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -19,7 +20,7 @@ from flows.dashboard.palette import LIGHT
 COLUMN, PAGE = 3.5, 7.16
 """Inches of a column and of a page of the IEEE's format."""
 
-SETTINGS = {"font.family": "DejaVu Sans", "font.size": 7, "axes.titlesize": 7.5, "axes.linewidth": 0.6,
+SETTINGS: Any = {"font.family": "DejaVu Sans", "font.size": 7, "axes.titlesize": 7.5, "axes.linewidth": 0.6,
             "axes.edgecolor": LIGHT.muted, "axes.labelcolor": LIGHT.ink, "xtick.color": LIGHT.muted,
             "ytick.color": LIGHT.muted, "xtick.labelcolor": LIGHT.ink, "ytick.labelcolor": LIGHT.ink,
             "xtick.major.width": 0.6, "ytick.major.width": 0.6, "legend.frameon": False, "legend.fontsize": 6.5,
@@ -41,7 +42,7 @@ def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
 def paper_style() -> Iterator[None]:
     """Drawing and saving happen in here: matplotlib's defaults and these settings, whatever the user's own are."""
     with mpl.rc_context():
-        mpl.rcParams.update({name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"})
+        mpl.rcdefaults()
         mpl.rcParams.update(SETTINGS)
         yield
 
@@ -52,7 +53,7 @@ def thousands(axes: Axes, which: str = "x") -> None:
 
 
 def save(figure: Figure, path: Path) -> list[Path]:
-    """Write ``path.svg`` and ``path.png`` (300 dots per inch); no dates and versions, so equal figures are equal files."""
+    """Write ``path.svg`` and ``path.png`` (300 dots per inch); no dates and versions: equal figures are equal files."""
     files = []
     for ending, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
         file = path.with_name(f"{path.name}.{ending}")

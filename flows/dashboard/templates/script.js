@@ -167,7 +167,7 @@
       const shown = chosen >= 0 ? chosen : hovered;
       if (shown >= 0 && cycle[shown] < to && cycle[shown] + length[shown] > from) {
         const x = toX(cycle[shown], width);
-        pen.strokeStyle = css("--accent"); pen.lineWidth = 2;
+        pen.strokeStyle = css("--ink"); pen.lineWidth = 2;
         pen.strokeRect(x, top, Math.max(2, toX(cycle[shown] + length[shown], width) - x), lane * clusters);
       }
     };
@@ -274,6 +274,17 @@
       for (const [name, value] of Object.entries({ x: patch % photo.columns, y: Math.floor(patch / photo.columns), width: 1, height: 1, tabindex: -1, role: "img" })) cell.setAttribute(name, value);
       patches.append(cell); cells.push(cell);
     }
+    const cursor = document.createElementNS("http://www.w3.org/2000/svg", "rect"); // above all patches
+    for (const [name, value] of Object.entries({ class: "cursor", width: 1, height: 1, visibility: "hidden", "aria-hidden": "true" })) cursor.setAttribute(name, value);
+    patches.append(cursor);
+    const point = (cell) => { // the patch that the pointer or the keyboard is at
+      cursor.setAttribute("visibility", cell ? "visible" : "hidden");
+      if (cell) { cursor.setAttribute("x", cell.getAttribute("x")); cursor.setAttribute("y", cell.getAttribute("y")); }
+    };
+    const held = () => cells.find((cell) => cell === document.activeElement);
+    patches.addEventListener("pointermove", (event) => point(cells.includes(event.target) ? event.target : held()));
+    patches.addEventListener("pointerleave", () => { hush(); point(held()); });
+    patches.addEventListener("focusout", () => point(null));
     const warm = (share) => { // from dark violet over red to pale yellow, lightness rising evenly
       const stops = [[20, 11, 53], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], place = Math.min(.9999, share) * 4, low = Math.floor(place);
       return `rgb(${stops[low].map((value, index) => Math.round(value + (stops[low + 1][index] - value) * (place - low))).join(" ")})`;
@@ -301,7 +312,7 @@
     slider.addEventListener("input", draw); heat.addEventListener("change", draw);
     $$(".strip button").forEach((button) => button.addEventListener("click", () => go(+button.dataset.stage)));
     let at = -1;
-    patches.addEventListener("focusin", (event) => { const found = cells.indexOf(event.target); if (found >= 0) at = found; });
+    patches.addEventListener("focusin", (event) => { const found = cells.indexOf(event.target); if (found >= 0) { at = found; point(cells[at]); } });
     patches.addEventListener("keydown", (event) => {
       if (event.key === "PageDown" || event.key === "PageUp") {
         event.preventDefault(); go(+slider.value + (event.key === "PageDown" ? 1 : -1));
