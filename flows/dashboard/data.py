@@ -281,7 +281,7 @@ def steps_of(content: Mapping[str, Any]) -> tuple[Step, ...]:
 def parts_of(content: Mapping[str, Any]) -> tuple[Part, ...]:
     """Where the cycles go; empty for runs that do not say."""
     parts: dict[str, Any] = content.get("breakdown") or {}
-    return tuple(Part(name, PARTS.get(name, name), cycles, parts["shares"][name])
+    return tuple(Part(name, str(PARTS.get(name, name)), cycles, parts["shares"][name])
                  for name, cycles in parts.get("cycles", {}).items())
 
 
