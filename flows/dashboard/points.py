@@ -92,7 +92,8 @@ def clouds_of(kept: Kept, store: Sequence[Kept]) -> tuple[Cloud, ...]:
     model = kept.content.get("model")
     sweeps = [other for other in store if other.kind == "sweep"
               and any(point.get("model") == model for point in match.points_of(other.content))]
-    return tuple(cloud for other in sweeps[:1] for cloud in _of_sweep(other, kept, own=False))
+    largest = max(sweeps, key=lambda other: (len(match.points_of(other.content)), other.name), default=None)
+    return () if largest is None else _of_sweep(largest, kept, own=False)
 
 
 def headlines(kept: Kept, make: Callable[..., Headline]) -> list[Headline]:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from flows.dashboard import Built
-from flows.runs import Kept
+from flows.cli import app
+from flows.dashboard import Built, build_dashboard
+from flows.runs import Kept, find
 from tests.dashboard.browsing import WIDTHS, charts, check_values, load_seconds, opened, tip
 
 RUN_CHARTS = {"photograph", "cycles", "timeline", "balance", "breakdown", "roofline", "resources", "accuracy", "map"}
@@ -241,3 +243,21 @@ def test_theme_by_keyboard(browser: Any, built: Built) -> None:
             )
         assert [name for name, _ in seen] == ["light", "dark", "auto"]
         assert seen[1][1] == seen[2][1] != seen[0][1]
+
+
+@pytest.mark.slow
+def test_shipped_network(browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shots: Path) -> None:
+    """The network that comes with sievit, as ``make sim`` runs it: its page with the accuracy on record, and figures."""
+    monkeypatch.setenv("SIEVIT_RUNS", str(tmp_path / "runs"))
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["sim", "--model", "deit_t"])
+    assert result.exit_code == 0, result.output
+    built = build_dashboard(tmp_path / "dashboard")
+    (run,) = find(tmp_path / "runs")
+    assert len(built.figures) >= 16
+    path = built.pages[run.name]
+    check_page(browser, path, run.content, RUN_CHARTS, 7 * len(run.content["steps"]) + 20, shots)
+    with opened(browser, path) as page:
+        assert page.evaluate("document.querySelectorAll('canvas.map').length") == 12 * 6 + 2
+        assert page.evaluate("document.querySelectorAll('.patches rect[data-state]').length") == 196
+        assert "90.4 %" in page.inner_text(".headline")
