@@ -8,6 +8,7 @@ about it (``data-tip`` for the pointer and the keyboard, ``aria-label`` for a re
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -52,7 +53,9 @@ def mark(name: str, *, value: object, tip: Sequence[str], key: str | None = None
 
 
 def full(value: object) -> str:
-    """A value in full precision, as JSON writes it."""
+    """A value in full precision, as JSON writes it; null for what JSON has no word for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "null"
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -20,7 +20,11 @@ def digits(value: float, figures: int = 4) -> str:
 
 
 def percent(share: float, places: int = 1) -> str:
-    """``.9283`` as ``92.8 %``, halves rounded up as on paper."""
+    """``.9283`` as ``92.8 %``, halves rounded up as on paper; ``∞`` for what is needed and not there."""
+    if not math.isfinite(share):
+        return "∞"
+    if not math.isfinite(share):
+        return "∞"
     exact = Decimal(repr(float(share))) * 100
     return f"{exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP):,} %"
 

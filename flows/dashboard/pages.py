@@ -15,6 +15,7 @@ from markupsafe import Markup
 from flows.dashboard import palette
 from flows.dashboard.charts import (
     accuracy,
+    bench,
     beside,
     breakdown,
     classes,
@@ -111,6 +112,8 @@ def panels_of(view: RunView) -> list[Panel]:
             _answer(view),
             "half" if view.photo is None else "more",
         ),
+        Panel("bench", "benchmark", "Use of the array", "By network, blocks/tokens kept, and clusters × groups.",
+              bench.bench_chart(view.kept.content.get("rows") or () if view.kept.kind == "bench" else ())),
         Panel(
             "timeline",
             "timeline",
@@ -189,7 +192,8 @@ def _board_note(view: RunView) -> str:
         return ""
     source = "By open synthesis" if view.fill.source == "open synthesis" else "By the analytical model"
     return f"{source}; dashed: what a design should take at most." + (
-        "" if view.fill.chosen else " No board was chosen: this is the smallest one with room for it.")
+        "" if view.fill.chosen else " The run's own board is not in the catalogue: this is the smallest one with room."
+        if view.kept.content.get("board") else " No board was chosen: this is the smallest one with room.")
 
 
 @functools.cache

@@ -247,7 +247,7 @@ def test_theme_by_keyboard(browser: Any, built: Built) -> None:
 
 @pytest.mark.slow
 def test_shipped_network(browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shots: Path) -> None:
-    """The network that comes with sievit, as ``make sim`` runs it: its page with the accuracy on record, and figures."""
+    """The network that comes with sievit, as ``make sim`` runs it: page, accuracy on record, figures."""
     monkeypatch.setenv("SIEVIT_RUNS", str(tmp_path / "runs"))
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, ["sim", "--model", "deit_t"])

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from flows.dashboard import accuracy, fill, numbers, photo, points, roofline, slots
+from flows.dashboard import accuracy, fill, markup, numbers, photo, points, roofline, slots
 from flows.dashboard.data import RunView, run_view
+from flows.dashboard.pages import run_page
 from flows.published import load_published
 from flows.resources.model import resources_of
 from flows.runs import Kept, stamp
@@ -186,6 +187,8 @@ def test_fill_over_the_board() -> None:
     """A kind that the board lacks is infinite, and what fits nowhere is held against the largest board."""
     kind = fill.Kind("uram", "URAM", 3, 0, 0.8)
     assert kind.share == float("inf")
+    assert numbers.percent(kind.share) == "∞"
+    assert markup.full(kind.share) == "null"
     huge = kept(
         {
             **stamp("sim"),
@@ -317,3 +320,26 @@ def test_numbers() -> None:
     assert numbers.ticks(0) == [0]
     assert numbers.log_ticks(0.3, 3000) == [1, 10, 100, 1000] or len(numbers.log_ticks(0.3, 3000)) <= 8
     assert numbers.log_ticks(1, 10) == [1, 1.5, 2, 3, 4, 5, 7, 10]
+
+
+def test_bench_page(tmp_path: Path) -> None:
+    """A row of the benchmark is a bar with its own utilization."""
+    row = {"model": "vit_micro", "keep_blocks": 1.0, "keep_tokens": 0.7, "clusters": 2, "groups": 1, "source": "model",
+           "cycles": 13037, "lower_bound_cycles": 11459, "cycles_over_lower_bound": 1.1377, "milliseconds": 0.065,
+           "utilization": 0.8434, "useful_macs_per_dsp_cycle": None}
+    page = run_page(run_view(kept({**stamp("bench"), "rows": [row], "published": []}), []))
+    assert 'data-value="0.8434" data-key="rows/0/utilization"' in page
+    assert "vit_micro 1/0.7, 2\u00d71 clusters" in page
+
+
+def test_a_board_without_a_kind() -> None:
+    """UltraRAM on a device that has none: the page says so instead of failing."""
+    content = {**stamp("sim"), "hardware": hardware(uram_words=512, resident_words=4096), "board": "pynq-z2",
+               "model": "m", "milliseconds": 1.0, "images_per_second": 1000.0, "cycles": 200, "cycles_over_lower_bound": 1.0,
+               "utilization": 0.5, "useful_macs": 1000}
+    view = run_view(kept(content), [])
+    assert view.fill is not None
+    assert view.fill.largest.name == "uram"
+    item = next(item for item in view.headline if item.label == "Board fill")
+    assert item.text == "∞"
+    assert "∞" in run_page(view)

@@ -9,7 +9,9 @@ from flows.dashboard.markup import full, tag, text
 
 
 def headline(figures: Sequence[Headline]) -> str:
-    """A tile per figure."""
+    """A tile per figure; nothing without any."""
+    if not figures:
+        return ""
     tiles = [tag("div", tag("dt", text(item.label)),
                  tag("dd", tag("b", _with_unit(item), data_value=None if item.value is None else full(item.value),
                                data_key=item.key), tag("span", text(item.note))), class_="tile") for item in figures]
