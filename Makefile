@@ -44,6 +44,7 @@ sizes = $(if $(CLUSTERS),--clusters $(CLUSTERS)) $(if $(GROUPS),--groups $(GROUP
 deliverable = $(or $(OUT),out/$(MODEL)_$(BOARD))
 verilog_flags = $(strip $(sizes) $(if $(BOARD),--model $(MODEL) --board "$(BOARD)" --out "$(deliverable)",$(if $(OUT),--out "$(OUT)")) \
   $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(KEEP_BLOCKS),--keep-blocks $(KEEP_BLOCKS)) $(if $(KEEP_TOKENS),--keep-tokens $(KEEP_TOKENS)))
+dashboard_flags = $(strip $(if $(RUNS),--runs "$(RUNS)") $(if $(OUT),--out "$(OUT)"))
 resources_flags = $(strip $(sizes) $(if $(BOARD),--board "$(BOARD)") $(if $(REPORT),--out "$(REPORT)"))
 
 sweep_flags = $(strip \
@@ -66,7 +67,7 @@ export GOMP_SPINCOUNT := 0
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim hls train test test-all verilog bitstream resources bench bench-check bench-baseline report sweep lint clean
+.PHONY: help setup sim hls dashboard browser train test test-all verilog bitstream resources bench bench-check bench-baseline report sweep lint clean
 
 help: ## Show this list
 	@echo "make sim MODEL=deit_t [IMAGE=photo.jpg IMAGES=\"a.jpg b.jpg\" REPEAT=4 WEIGHTS=file KEEP_BLOCKS=.5 KEEP_TOKENS=.7 CLUSTERS=4 GROUPS=1 BOARD=zcu102 LAYERS=0..2 ENGINE=hls TRACE=1 REPORT=file]"
@@ -81,6 +82,9 @@ sim: setup ## Run a network on the simulated accelerator and compare every integ
 
 hls: setup ## Build the C++ models, run their test bench, and write a Vitis HLS project [MODEL= BOARD= OUT=folder]
 	@$(BIN)/sievit hls $(hls_flags)
+
+dashboard: setup ## Draw every run that was kept: an HTML page each, an index, figures [RUNS=folder OUT=folder]
+	@$(BIN)/sievit dashboard $(dashboard_flags)
 
 train: setup ## Train a pruned network as a recipe says [CONFIG=recipe.yaml OUT=folder]
 	@$(BIN)/sievit train $(train_flags)
@@ -111,11 +115,17 @@ report: setup ## Tables of all runs so far, on the terminal and as Markdown and 
 sweep: setup ## Networks, hardware and boards against each other [CONFIG=file MODELS= KEEP_BLOCKS= CLUSTERS= BOARDS= IMAGES=pack SIMULATE=4]
 	@$(BIN)/sievit sweep $(sweep_flags)
 
-test: setup ## Run the tests that take less than about half a minute each
+test: setup browser ## Run the tests that take less than about half a minute each
 	@$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
-test-all: setup ## Run all tests (SIEVIT_DATA=folder with weights and images enables those on real data)
+test-all: setup browser ## Run all tests (SIEVIT_DATA=folder with weights and images enables those on real data)
 	@$(BIN)/python -m pytest -q -n 2
+
+# The tests of the dashboard want a Chromium. Without one, and where it cannot be installed, they are skipped and say so.
+browser:
+	@command -v chromium >/dev/null 2>&1 || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null 2>&1 && \
+	  { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends -y chromium; \
+	  } >/dev/null 2>&1; } || true
 
 lint: setup ## Check style and types
 	@$(BIN)/ruff check .

@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 import flows.cli_boards
+import flows.cli_dashboard
 import flows.cli_deliver
 import flows.cli_diff
 import flows.cli_eval
@@ -99,6 +100,7 @@ def sim(
                 content = report_of(outcome)
                 shown = tables(content)
                 outcomes = (outcome,)
+        content["memory"] = dataclasses.asdict(options.memory)
         write_json(report, content)
         folder = keep_simulation(options, outcomes, content)
         saved = save_outcome(outcomes, options, engine)

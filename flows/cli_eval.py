@@ -107,8 +107,9 @@ def _show(source: Path, content: dict[str, Any], report: Path | None, *, as_json
     from flows.eval_report import tables
     from flows.runs import keep
 
+    content["pack"] = file_hash(source)[:16]
     keep(content, f"{content['model']}-{source.stem}", [content["artifact_hash"], content["weights"], content["images"],
-                                                        file_hash(source)])
+                                                        content["pack"]])
     if report is not None:
         write_json(report, content)
     if as_json:

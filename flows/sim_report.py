@@ -12,9 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from boards.board import Board
-from flows import breakdown
+from flows import breakdown, step_work
 from flows.contracts.artifact import SparseVit
-from flows.contracts.hardware import BLOCK, ceil_div
 from flows.runs import stamp
 from flows.sim_flow import Outcome
 from sim.compare import step_cycles
@@ -74,13 +73,17 @@ def report_of(outcome: Outcome) -> dict[str, Any]:
 
 
 def step_rows(outcome: Outcome) -> list[dict[str, Any]]:
-    """Each step of the program with the cycles it took beside those of the cycle model."""
+    """Each step of the program with the cycles it took beside those of the cycle model, its work and its bytes."""
     measured = step_cycles(outcome.run.records, outcome.run.cycles)
     keys = ("name", "slots", "lower_bound_slots", "lower_bound_cycles")
-    return [{key: entry[key] for key in keys} | {"tokens": tokens_in(entry["name"], outcome.golden, outcome.artifact),
-                                                 "expected_cycles": model.cycles, "cycles": cycles}
-            for entry, model, cycles in zip(outcome.program.manifest["steps"], outcome.estimate.steps, measured,
-                                            strict=False)]
+    rows = []
+    for entry, model, cycles, size in zip(outcome.program.manifest["steps"], outcome.estimate.steps, measured,
+                                          step_work.bytes_by_step(outcome.program), strict=False):
+        alive = tokens_in(entry["name"], outcome.golden, outcome.artifact)
+        rows.append({key: entry[key] for key in keys} | {
+            "tokens": alive, "expected_cycles": model.cycles, "cycles": cycles,
+            "useful_macs": step_work.useful_macs(entry, alive), "memory_bytes": size})
+    return rows
 
 
 def milliseconds(outcome: Outcome) -> float:
@@ -107,18 +110,10 @@ def work_of(outcome: Outcome) -> tuple[int, int]:
     The compiler counts both; where the number of tokens depends on the image it counts the largest possible one, and
     the counts are scaled to the tokens that were alive.
     """
-    macs = bound = 0
-    for entry in outcome.program.manifest["steps"]:
-        alive, tiles = tokens_in(entry["name"], outcome.golden, outcome.artifact), 1.0
-        assumed = entry["tokens"]
-        part = alive / assumed
-        if ".score" in entry["name"] or ".context" in entry["name"]:
-            tiles = ceil_div(alive, BLOCK) / ceil_div(assumed, BLOCK)
-            macs += round(entry["useful_macs"] * part * part)
-        else:
-            macs += round(entry["useful_macs"] * part)
-        bound += round(entry["lower_bound_cycles"] * part * tiles)
-    return macs, bound
+    work = [(entry, tokens_in(entry["name"], outcome.golden, outcome.artifact))
+            for entry in outcome.program.manifest["steps"]]
+    return (sum(step_work.useful_macs(entry, alive) for entry, alive in work),
+            sum(step_work.lower_bound(entry, alive) for entry, alive in work))
 
 
 def tokens_in(step: str, golden: Result, artifact: SparseVit) -> int:

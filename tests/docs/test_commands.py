@@ -17,7 +17,8 @@ from flows.cli import app
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "DEVELOPERS.md", *sorted((ROOT / "docs").rglob("*.md"))]
 VARIABLES = ("BOARD", "CLUSTERS", "CONFIG", "ENGINE", "GROUPS", "IMAGE", "IMAGES", "KEEP_BLOCKS", "KEEP_TOKENS",
-             "LAYERS", "MODEL", "MODELS", "OUT", "PYTHON3", "QUICK", "REPEAT", "REPORT", "SIMULATE", "TRACE", "WEIGHTS")
+             "LAYERS", "MODEL", "MODELS", "OUT", "PYTHON3", "QUICK", "REPEAT", "REPORT", "RUNS", "SIMULATE",
+             "TRACE", "WEIGHTS")
 
 
 def commands(document: Path) -> list[str]:

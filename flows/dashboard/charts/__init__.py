@@ -1,0 +1,1 @@
+"""Charts of the pages: one module each, data in, markup out."""

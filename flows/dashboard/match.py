@@ -1,0 +1,58 @@
+"""Which records of the store belong together, and the files beside a report."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from flows.runs import Kept
+
+DETAILS, PICTURE = "details.json", "picture.png"
+
+
+def details_of(kept: Kept) -> dict[str, Any]:
+    """The run's details; empty when there are none."""
+    try:
+        content = json.loads((kept.folder / DETAILS).read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def picture_of(kept: Kept) -> bytes | None:
+    """What the network saw, as a PNG file."""
+    try:
+        return (kept.folder / PICTURE).read_bytes()
+    except OSError:
+        return None
+
+
+def same_network(kept: Kept, store: Iterable[Kept], kind: str) -> list[Kept]:
+    """Records of a kind that are about the same network."""
+    digest = kept.content.get("artifact_hash")
+    return [other for other in store
+            if other.kind == kind and digest is not None and other.content.get("artifact_hash") == digest]
+
+
+def same_hardware(kept: Kept, store: Iterable[Kept], kind: str) -> list[Kept]:
+    """Records of a kind that are about the same circuit."""
+    digest = kept.content.get("config_hash")
+    return [other for other in store
+            if other.kind == kind and digest is not None and other.content.get("config_hash") == digest]
+
+
+def points_of(content: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
+    """Points of a sweep that are usable: those with a number of cycles and a time."""
+    points = content.get("points")
+    if not isinstance(points, list):
+        return ()
+    return [point for point in points if isinstance(point, dict) and number(point.get("milliseconds")) is not None]
+
+
+def number(value: object) -> float | None:
+    """A finite number, or None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return value if math.isfinite(value) else None
