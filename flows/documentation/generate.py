@@ -1,0 +1,69 @@
+"""Writes the generated parts of the pages: ``python -m flows.documentation.generate``; with ``--check`` it only looks.
+
+A part stands between two comments, ``<!-- generated: name -->`` and ``<!-- end -->``.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from flows.contracts.files import replacing
+from flows.documentation import tables
+from flows.documentation.blocks import ROOT, pages
+from flows.documentation.diagrams import DIAGRAMS
+from flows.documentation.unrun import unrun_table
+
+PARTS: dict[str, Callable[[], str]] = {
+    "registers": tables.register_table,
+    "errors": tables.error_table,
+    "packets": tables.packet_tables,
+    "codes": tables.code_table,
+    "configuration": tables.configuration_table,
+    "tensors": tables.tensor_table,
+    "model": tables.model_table,
+    "unrun": unrun_table,
+}
+_PART = re.compile(r"(<!-- generated: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+
+
+def generated(text: str) -> str:
+    """A page with its generated parts as the code has them now.
+
+    Raises
+    ------
+    KeyError
+        For a part that is not in :data:`PARTS`.
+    """
+    return _PART.sub(lambda match: f"{match[1]}\n{PARTS[match[2]]()}\n{match[4]}", text)
+
+
+def contents() -> dict[Path, str]:
+    """What every file with something generated in it has to hold."""
+    found = {page: generated(text) for page in pages() if "<!-- generated:" in (text := page.read_text())}
+    return found | {ROOT / "docs" / "assets" / f"{name}.svg": draw() for name, draw in DIAGRAMS.items()}
+
+
+def outdated() -> list[Path]:
+    """Files that hold something else."""
+    return [path for path, text in contents().items() if not path.is_file() or path.read_text() != text]
+
+
+def main(arguments: list[str]) -> int:
+    """Write what is outdated, or only name it; status 1 when ``--check`` finds something."""
+    paths = outdated()
+    for path in paths:
+        print(path.relative_to(ROOT))
+    if "--check" in arguments:
+        return bool(paths)
+    texts = contents()
+    for path in paths:
+        with replacing(path) as part:
+            part.write_text(texts[path])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
