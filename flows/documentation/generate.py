@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+
+from amaranth.hdl import UnusedElaboratable
 
 from flows.contracts.files import replacing
 from flows.documentation import tables
@@ -46,23 +49,21 @@ def contents() -> dict[Path, str]:
     return found | {ROOT / "docs" / "assets" / f"{name}.svg": draw() for name, draw in DIAGRAMS.items()}
 
 
-def outdated() -> list[Path]:
-    """Files that hold something else."""
-    return [path for path, text in contents().items() if not path.is_file() or path.read_text() != text]
+def outdated() -> dict[Path, str]:
+    """Files that hold something else, and what they have to hold."""
+    return {path: text for path, text in contents().items() if not path.is_file() or path.read_text() != text}
 
 
 def main(arguments: list[str]) -> int:
     """Write what is outdated, or only name it; status 1 when ``--check`` finds something."""
-    paths = outdated()
-    for path in paths:
+    warnings.simplefilter("ignore", UnusedElaboratable)  # diagrams elaborate modules that nobody emits
+    found = outdated()
+    for path, text in found.items():
         print(path.relative_to(ROOT))
-    if "--check" in arguments:
-        return bool(paths)
-    texts = contents()
-    for path in paths:
-        with replacing(path) as part:
-            part.write_text(texts[path])
-    return 0
+        if "--check" not in arguments:
+            with replacing(path) as part:
+                part.write_text(text)
+    return bool(found) and "--check" in arguments
 
 
 if __name__ == "__main__":
