@@ -15,17 +15,17 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-OUTSIDE = ("DEVELOPERS.md", "CHANGELOG.md", "flows/artifacts/README.md")
-"""Texts of the repository that become pages."""
-HOME = {"README.md": "index.md"}
-"""Texts that a page of another name stands for."""
+OUTSIDE = {"readme.md": "README.md", "developers.md": "DEVELOPERS.md", "changelog.md": "CHANGELOG.md",
+           "results/artifacts.md": "flows/artifacts/README.md"}
+"""Pages of the site that are texts from elsewhere in the repository."""
+PAGES = {path: uri for uri, path in OUTSIDE.items()}
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages from outside; leave out what no page shows."""
-    for name in OUTSIDE:
-        files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
+    for uri, path in OUTSIDE.items():
+        files.append(File.generated(config, uri, abs_src_path=str(ROOT / path)))
     for file in list(files):
         if file.src_uri.startswith("results/runs/"):
             files.remove(file)
@@ -34,15 +34,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Turn the repository's links into the site's."""
-    outside = page.file.src_uri in OUTSIDE
-    here = posixpath.dirname(page.file.src_uri if outside else f"docs/{page.file.src_uri}")
+    here = posixpath.dirname(OUTSIDE.get(page.file.src_uri, f"docs/{page.file.src_uri}"))
 
     def link(match: re.Match[str]) -> str:
         image, text, target, anchor = match.groups()
         if re.match(r"[a-z]+:", target):
             return match[0]
         path = posixpath.normpath(posixpath.join(here, target))
-        uri = HOME.get(path, path.removeprefix("docs/"))
+        uri = PAGES.get(path, path.removeprefix("docs/"))
         found = files.get_file_from_path(uri)
         if found is not None:
             relative = posixpath.relpath(uri, posixpath.dirname(page.file.src_uri) or ".")

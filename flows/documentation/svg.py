@@ -12,6 +12,10 @@ FILLS = {"shared": "#e8eef4", "compute": "#dbeafe", "memory": "#fdf0d5", "contro
 """Fills by role; light enough for black text, and different without colour by their position and words."""
 
 
+_TIP = ('<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" '
+        f'markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0L8 4L0 8z" fill="{SOFT}"/></marker></defs>')
+
+
 class Drawing:
     """Shapes on a canvas, in pixels.
 
@@ -22,12 +26,11 @@ class Drawing:
     """
 
     def __init__(self, width: float, height: float, title: str) -> None:
-        self._parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img" '
-                       f'aria-label="{escape(title)}" font-family="system-ui, sans-serif">',
-                       f"<title>{escape(title)}</title>",
-                       '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" '
-                       f'markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0L8 4L0 8z" fill="{SOFT}"/></marker></defs>',
-                       f'<rect width="{width:g}" height="{height:g}" fill="#ffffff"/>']
+        name = escape(title)
+        view = f'viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{name}"'
+        self._parts = [
+            f'<svg xmlns="http://www.w3.org/2000/svg" {view} font-family="system-ui, sans-serif">',
+            f"<title>{name}</title>", _TIP, f'<rect width="{width:g}" height="{height:g}" fill="#ffffff"/>']
 
     def box(self, x: float, y: float, width: float, height: float, fill: str = "none", hint: str = "") -> None:
         """A rectangle; ``hint`` shows where the mouse points."""

@@ -1,4 +1,4 @@
-"""Tables of the pages that follow from the code: registers, fields of packets, of the configuration, of the artifact."""
+"""Tables of the pages that follow from the code: registers, packets, the configuration, the artifact."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def packet_tables() -> str:
     for name in PACKETS:
         fields: program.Fields = getattr(program, name)
         declared = re.search(rf"^{name}: Fields = \((.*?)\)\n\n", source, re.MULTILINE | re.DOTALL)
-        remarks = {} if declared is None else {field: remark for field, _, remark in _FIELD.findall(declared[1] + ",\n")}
+        listed = declared[1] + ",\n" if declared else ""
+        remarks = {field: remark for field, _, remark in _FIELD.findall(listed)}
         lines = [f"**{name}**, {program.fields_width(fields)} bits:", "", "| bits | field | |", "|---|---|---|"]
         low = 0
         for field, width in fields:
@@ -116,21 +117,14 @@ def _symbols(name: str, shape: tuple[int, ...], sizes: Mapping[int, str]) -> str
     """A shape in the symbols of the page."""
     if name.endswith((".exp", ".gelu")):
         return "256"
-    hidden = name.startswith("blocks") and (".fc1." in name or ".fc2." in name)
-    if name.endswith(".mask"):
-        shape = tuple(16 * edge for edge in shape)
-        rows, columns = (f"⌈{_symbol(edge, sizes)}/16⌉" if index == 0 and "head" in name else f"{_symbol(edge, sizes)}/16"
-                         for index, edge in enumerate(shape))
-        symbols = [rows, columns]
-        if "head" in name:
-            symbols[0] = "⌈C/16⌉"
-    else:
-        symbols = [_symbol(edge, sizes) for edge in shape]
-    if hidden:
-        index = 0 if ".fc1." in name else 1
-        if index < len(symbols):
-            symbols[index] = "H/16" if name.endswith(".mask") else "H"
-    return " x ".join(symbols)
+    is_mask = name.endswith(".mask")
+    symbols = [_symbol(16 * edge if is_mask else edge, sizes) for edge in shape]
+    if name.startswith("head"):
+        symbols[0] = "C"
+    for part, axis in ((".fc1.", 0), (".fc2.", 1)):
+        if part in name and axis < len(symbols):
+            symbols[axis] = "H"
+    return " x ".join(f"{symbol}/16" if is_mask else symbol for symbol in symbols)
 
 
 def _symbol(edge: int, sizes: Mapping[int, str]) -> str:
@@ -149,10 +143,9 @@ def model_table() -> str:
     lines += _entries("", network, artifacts.SparseVit)
     block = network.blocks[3]
     lines += _entries("blocks[i].", block, artifacts.Block)
-    for name in ("drop",):
-        lines += _entries(f"blocks[i].{name}.", getattr(block, name), artifacts.TokenDrop)
-    lines += ["| `embed.shift`, `head.shift`, `blocks[i].qkv.shift` ... | int | "
-              f"{network.embed.shift}, {network.head.shift}, {block.qkv.shift} ... |"]
+    lines += _entries("blocks[i].drop.", block.drop, artifacts.TokenDrop)
+    shifts = f"{network.embed.shift}, {network.head.shift}, {block.qkv.shift} ..."
+    lines.append(f"| `embed.shift`, `head.shift`, `blocks[i].qkv.shift` ... | int | {shifts} |")
     return "\n".join(lines) + "\n"
 
 

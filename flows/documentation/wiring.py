@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,28 +98,31 @@ def _ports(netlist: Any) -> tuple[dict[Any, str], dict[Any, set[str]]]:
     """Unit that drives a net, and units that read it."""
     sources: dict[Any, str] = {}
     sinks: dict[Any, set[str]] = defaultdict(set)
-
-    def add(name: str, nets: Any, *, drives: bool) -> None:
+    for name, nets, drives in _connections(netlist):
         for net in nets:
-            if not net.is_const:
-                if drives:
-                    sources.setdefault(net, name)
-                else:
-                    sinks[net].add(name)
+            if net.is_const:
+                continue
+            if drives:
+                sources.setdefault(net, name)
+            else:
+                sinks[net].add(name)
+    return sources, sinks
 
+
+def _connections(netlist: Any) -> Iterator[tuple[str, Any, bool]]:
+    """Unit, nets, and whether it drives them, for the ports of all submodules and of the component itself."""
     for module in netlist.modules:
         if module.parent == TOP:
             for nets, flow in module.ports.values():
-                add(module.name[-1], nets, drives=flow == nir.ModuleNetFlow.Output)
+                yield module.name[-1], nets, flow == nir.ModuleNetFlow.Output
     for index, cell in enumerate(netlist.cells):
         if isinstance(cell, nir.Instance) and cell.module_idx == TOP:
-            add(cell.name, cell.output_nets(index), drives=True)
+            yield cell.name, cell.output_nets(index), True
             for port, nets in cell.ports_i.items():
                 if port not in ("clk", "rst"):
-                    add(cell.name, nets, drives=False)
+                    yield cell.name, nets, False
     for nets, flow in netlist.modules[TOP].ports.values():
-        add(OUTSIDE, nets, drives=flow == nir.ModuleNetFlow.Input)
-    return sources, sinks
+        yield OUTSIDE, nets, flow == nir.ModuleNetFlow.Input
 
 
 class _Behind:

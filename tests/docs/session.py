@@ -50,9 +50,10 @@ class Session:
         script = tools / "sievit"
         script.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -m flows.cli \"$@\"\n")
         script.chmod(0o755)
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))},
-            "PATH": f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(folder if tree else ROOT),
+            **inherited, "PATH": f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(folder if tree else ROOT),
             "TERM": "dumb", "COLUMNS": "120"}
 
     def run(self, block: Block) -> None:
@@ -104,9 +105,9 @@ class Session:
     def _made(self, text: str) -> str:
         """What a make command runs once everything is set up; the target itself is not in this folder."""
         words = shlex.split(text)[1:]
-        plan = subprocess.run(["make", "--no-print-directory", "-n", "-f", str(ROOT / "Makefile"), f"VENV={self.folder}/.tools",
-                               *words], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=True,
-                              timeout=60)
+        command = ["make", "--no-print-directory", "-n", "-f", str(ROOT / "Makefile"), f"VENV={self.folder}/.tools"]
+        plan = subprocess.run([*command, *words], cwd=self.folder, env=self.environment, capture_output=True, text=True,
+                              check=True, timeout=60)
         start = f"{self.folder}/.tools/bin/"
         lines = [line for line in plan.stdout.splitlines() if line.startswith((f"{start}sievit ", "echo "))]
         assert lines, f"{text}: the Makefile runs nothing of sievit\n{plan.stdout}"

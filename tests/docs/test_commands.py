@@ -1,4 +1,4 @@
-"""All commands in the pages, also those that no test runs and those within a line of text: targets and options exist."""
+"""All commands in the pages, also those that no test runs and those within text: targets and options exist."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from typer.testing import CliRunner
 from flows.cli import app
 from flows.documentation.blocks import ROOT, blocks_of, commands_of, pages
 
-VARIABLES = set(re.findall(r"\$\(([A-Z_0-9]+)\)", (ROOT / "Makefile").read_text())) - {"BIN", "MAKE", "MAKEFILE_LIST"} | {
-    "PYTHON3"}
+VARIABLES = set(re.findall(r"\$\(([A-Z_0-9]+)\)", (ROOT / "Makefile").read_text())) - {"BIN", "MAKE", "MAKEFILE_LIST"}
 """What the Makefile takes on its command line."""
 
 

@@ -19,9 +19,9 @@ _FETCHED = re.compile(r"""<(?:script|img|iframe|source)[^>]*\ssrc=["']?([^"'\s>]
 @pytest.fixture(scope="module", name="site")
 def fixture_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    done = subprocess.run([sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", "docs/site/mkdocs.yml",
-                           "--site-dir", str(folder)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
-                          env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", "docs/site/mkdocs.yml"]
+    done = subprocess.run([*command, "--site-dir", str(folder)], cwd=ROOT, capture_output=True, text=True, check=False,
+                          timeout=300, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
     return folder
@@ -73,5 +73,5 @@ def test_every_page_is_in_the_menu() -> None:
 
 def test_links_to_other_files_show_their_path(site: Path) -> None:
     """Links that work in the repository, to what is no page, become names of files."""
-    text = (site / "results" / "README.html").read_text()
+    text = (site / "results" / "index.html").read_text()
     assert "<code>docs/results/runs</code>" in text and 'href="runs"' not in text

@@ -38,7 +38,8 @@ def _field(drawing: Drawing, name: str, bits: int, low: int, y: float) -> None:
     while bits:
         part = min(bits, ROW - low % ROW)
         x, top = 20 + low % ROW * UNIT, y + 38 * (low // ROW)
-        drawing.box(x, top, part * UNIT, 28, "none" if name.startswith("pad") else "control", hint=f"{name}: {bits} bits")
-        if not name.startswith("pad") and len(name) * LETTER < part * UNIT:  # the table below names all of them
+        unused = name.startswith("pad")
+        drawing.box(x, top, part * UNIT, 28, "none" if unused else "control", hint=f"{name}: {bits} bits")
+        if not unused and len(name) * LETTER < part * UNIT:  # the table below names all of them
             drawing.text(x + part * UNIT / 2, top + 18, name, size=10.5, anchor="middle")
         low, bits = low + part, bits - part

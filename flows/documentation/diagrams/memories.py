@@ -11,8 +11,9 @@ ACCUMULATOR_BITS = 16 * 32 + 17
 
 
 def sizes(config: HardwareConfig) -> list[tuple[str, int, int, int, str]]:
-    """Memories whose sizes follow from the configuration: name, how many, words, bits of a word, and what is in them."""
+    """Memories whose sizes follow from the configuration: name, how many, words, bits of a word, what is in them."""
     tokens, groups, banks = config.group_tokens, config.groups, config.banks
+    rows = config.slot_rows(config.max_tokens, drops=True)
     return [
         ("X", groups * banks, config.x_cols // banks * tokens, ROW_BITS, "layer-norm output"),
         ("A", groups * banks, config.act_cols // banks * tokens, ROW_BITS, "patches; queries, context; hidden"),
@@ -20,7 +21,7 @@ def sizes(config: HardwareConfig) -> list[tuple[str, int, int, int, str]]:
         ("key/value", 1, config.kv_cols * config.max_tokens // config.rows_per_word, config.stream_bits,
          "keys and values"),
         ("residual", groups, config.residual_cols * tokens, WORD_BITS, "residual stream"),
-        ("accumulators", groups * config.clusters, config.slot_rows(config.max_tokens, drops=True), ACCUMULATOR_BITS, "sums of running columns"),
+        ("accumulators", groups * config.clusters, rows, ACCUMULATOR_BITS, "sums of running columns"),
         ("program FIFO", 1, config.fifo_words - 1, config.stream_bits, "program read ahead; a word more in a register"),
         ("image FIFO", 1, config.image_fifo_words - 1, config.stream_bits, "patches read ahead; likewise"),
         ("logits", 1, 2 << (config.class_cols - 1).bit_length(), WORD_BITS, "logits of two images"),

@@ -133,7 +133,8 @@ def _path(drawing: Drawing, source: Place, sink: Place, bits: int, hint: str) ->
     _label(drawing, ((points[0][0] + points[1][0]) / 2, (points[0][1] + points[1][1]) / 2), bits, aside)
 
 
-def _bar_path(drawing: Drawing, place: Place, bars: Mapping[bool, float], bits: int, hint: str, *, inward: bool) -> None:
+def _bar_path(drawing: Drawing, place: Place, bars: Mapping[bool, float], bits: int, hint: str, *,
+              inward: bool) -> None:
     """A vertical arrow between a unit and the bar that stands for the outside."""
     x = (place.outside or place.centre[0]) + (-22 if inward else 22)
     bar = bars[place.below] + (0 if place.below else 30)
