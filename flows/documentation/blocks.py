@@ -39,13 +39,19 @@ class Remark:
     action : ``slow``: with the slow tests only; ``skip``: never; ``needs``: only where the environment variable of that
         name is set; ``fails``: has to end with an error; ``file``: becomes the file that ``text`` names, ``append``:
         the end of it; ``run``: ``text`` is run as shell lines
-    prefix : of the commands it is about; empty for the whole block
+    prefix : of the commands it is about, with ``$`` at its end the command itself; empty for the whole block
     text : reason, name of the file, or lines
     """
 
     action: str
     prefix: str
     text: str
+
+    def is_about(self, command: str) -> bool:
+        """Whether ``command`` begins with the prefix, or is it where the prefix ends in ``$``."""
+        if self.prefix.endswith("$"):
+            return command == self.prefix[:-1]
+        return command.startswith(self.prefix)
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ class Block:
     def remark(self, action: str, command: str = "") -> Remark | None:
         """The remark of that kind about ``command``, or about the whole block."""
         for remark in self.remarks:
-            if remark.action == action and (not remark.prefix or command.startswith(remark.prefix)):
+            if remark.action == action and remark.is_about(command):
                 return remark
         return None
 
@@ -115,7 +121,7 @@ def blocks_of(page: Path) -> list[Block]:
             if item.action in ("skip", "needs", "file", "append", "run") and not item.text:
                 raise ValueError(f"{name}:{line}: the remark {item.action} has no text")
             if item.action == "run":
-                found.append(Block(name, line, "sh", item.text + "\n"))
+                found.append(Block(name, line, "sh", item.text + "\n", (item,)))
             else:
                 remarks.append(item)
             continue

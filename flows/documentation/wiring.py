@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Value
-from amaranth.hdl import _nir as nir
+from amaranth.hdl import Value, _nir
 from amaranth.hdl._ir import Fragment, build_netlist
 from amaranth.lib import wiring
 
 from rtl.shared import shared_modules
 
+nir: Any = _nir
+"""Its cells declare their attributes as slots, which a type checker does not see."""
 OUTSIDE = "outside"
 """Stands for the component's own ports."""
 TOP = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import doctest
 import io
+import json
 import os
 import re
 import shlex
@@ -17,13 +18,54 @@ from typing import Any
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.documentation.blocks import ROOT, Block, Command, commands_of
+from flows.documentation.blocks import ROOT, RUN, Block, Command, commands_of
 from tests.docs.match import differs
 
 TIMEOUT = 1500
 PACKAGES = ("algo", "boards", "flows", "hls_models", "rtl", "sim", "tests")
+_LOOP = """
+import json, sys
+from typer.testing import CliRunner
+from flows.cli import app
+for line in sys.stdin:
+    result = CliRunner().invoke(app, json.loads(line))
+    print(json.dumps([result.exit_code, result.stdout, result.stderr]), flush=True)
+"""
 _BAR = re.compile(r"^.*% \d+:\d\d:\d\d$\n?", re.MULTILINE)
 _PLAIN = re.compile(r"[^|&;<>*$`()]+")
+
+
+def is_changed_by(blocks: list[Block]) -> bool:
+    """Whether a page changes the source tree."""
+    files = [remark.text for block in blocks for remark in block.remarks if remark.action in ("file", "append")]
+    return any(file.split("/")[0] in PACKAGES for file in files)
+
+
+class Worker:
+    """A process that runs commands of sievit from another source tree, and loads torch only once for all of them.
+
+    It starts with the first command, when the page has made its changes.
+    """
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self._folder, self._environment = folder, environment
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(self, arguments: list[str]) -> tuple[int, str, str]:
+        """Exit status, standard output, standard error."""
+        if self._process is None:
+            self._process = subprocess.Popen([sys.executable, "-c", _LOOP], cwd=self._folder, env=self._environment,
+                                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(arguments) + "\n")
+        self._process.stdin.flush()
+        status, printed, complaints = json.loads(self._process.stdout.readline())
+        return status, printed, complaints
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.communicate(timeout=60)
 
 
 class Session:
@@ -34,15 +76,17 @@ class Session:
     folder : working directory; the caller makes it the process's
     slow : also run what is marked slow
     literal : run every command as its own process, as a reader's shell does, not those of sievit within this one
-    tree : work in a copy of the source tree, for pages that change it; implies ``literal``
+    tree : work in a copy of the source tree, for pages that change it; sievit then runs in a worker of its own
     """
 
     def __init__(self, folder: Path, *, slow: bool = False, literal: bool = False, tree: bool = False) -> None:
-        self.folder, self.slow, self.literal = folder, slow, literal or tree
+        self.folder, self.slow, self.literal = folder, slow, literal
+        self._waiting: list[Block] = []
         if tree:
             for package in PACKAGES:
                 shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
             shutil.copy(ROOT / "pyproject.toml", folder)
+        self._worker: Worker | None = None
         self.names: dict[str, Any] = {"__name__": "__main__"}
         self.ran: list[str] = []
         tools = folder / ".tools"
@@ -55,9 +99,35 @@ class Session:
             **inherited, "PATH": f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(folder if tree else ROOT),
             "TERM": "dumb", "COLUMNS": "120"}
+        if tree:
+            self._worker = Worker(folder, self.environment)
 
     def run(self, block: Block) -> None:
-        """Run a block, or make a file of it, as its language and remarks say."""
+        """Run a block, or make a file of it, as its language and remarks say.
+
+        What only prepares waits until there is something to prepare for.
+        """
+        if block.remark("run") is not None:
+            self._waiting.append(block)
+            return
+        if self._does_something(block):
+            waiting, self._waiting = self._waiting, []
+            for each in [*waiting, block]:
+                self._run(each)
+
+    def close(self) -> None:
+        """End the worker, if there is one."""
+        if self._worker is not None:
+            self._worker.close()
+
+    def _does_something(self, block: Block) -> bool:
+        if block.remark("file") or block.remark("append"):
+            return True
+        if block.language in ("sh", "console"):
+            return any(self._wanted(block, command.text) for command in commands_of(block))
+        return block.language in RUN and self._wanted(block, "")
+
+    def _run(self, block: Block) -> None:
         if (file := block.remark("file") or block.remark("append")) is not None:
             path = self.folder / file.text
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +162,9 @@ class Session:
     def _execute(self, text: str) -> tuple[int, str, str]:
         """Exit status, standard output, standard error."""
         if text.startswith("make ") and _PLAIN.fullmatch(text):
-            text = self._made(text)
+            text = self.made(text)
+        if text.startswith("sievit ") and _PLAIN.fullmatch(text) and self._worker is not None:
+            return self._worker.run(shlex.split(text)[1:])
         if text.startswith("sievit ") and _PLAIN.fullmatch(text) and not self.literal:
             result = CliRunner().invoke(app, shlex.split(text)[1:], env={"TERM": "dumb", "COLUMNS": "120"})
             if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -102,11 +174,11 @@ class Session:
                               capture_output=True, text=True, check=False, timeout=TIMEOUT)
         return done.returncode, done.stdout, done.stderr
 
-    def _made(self, text: str) -> str:
+    def made(self, text: str) -> str:
         """What a make command runs once everything is set up; the target itself is not in this folder."""
         words = shlex.split(text)[1:]
-        command = ["make", "--no-print-directory", "-n", "-f", str(ROOT / "Makefile"), f"VENV={self.folder}/.tools"]
-        plan = subprocess.run([*command, *words], cwd=self.folder, env=self.environment, capture_output=True, text=True,
+        command = ["make", "--no-print-directory", "-n", f"VENV={self.folder}/.tools"]
+        plan = subprocess.run([*command, *words], cwd=ROOT, env=self.environment, capture_output=True, text=True,
                               check=True, timeout=60)
         start = f"{self.folder}/.tools/bin/"
         lines = [line for line in plan.stdout.splitlines() if line.startswith((f"{start}sievit ", "echo "))]

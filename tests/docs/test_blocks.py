@@ -9,7 +9,7 @@ import pytest
 
 from flows.documentation.blocks import ROOT, blocks_of, pages
 from flows.documentation.unrun import unrun
-from tests.docs.session import Session
+from tests.docs.session import Session, is_changed_by
 
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 PAGES = [page for page in pages() if page != TUTORIAL]
@@ -24,9 +24,13 @@ def name_of(page: Path) -> str:
 def run(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *, slow: bool) -> Session:
     monkeypatch.chdir(folder)
     monkeypatch.delenv("SIEVIT_RUNS")
-    session = Session(folder, slow=slow, tree=page.parent.name == "howto")
-    for block in blocks_of(page):
-        session.run(block)
+    blocks = blocks_of(page)
+    session = Session(folder, slow=slow, tree=is_changed_by(blocks))
+    try:
+        for block in blocks:
+            session.run(block)
+    finally:
+        session.close()
     return session
 
 

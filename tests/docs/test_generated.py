@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from amaranth.hdl import _nir as nir
 
 from flows.documentation.blocks import ROOT
 from flows.documentation.diagrams import hierarchy, movement
@@ -13,7 +12,7 @@ from flows.documentation.diagrams.example import CONFIG, core, group, top
 from flows.documentation.diagrams.memories import sizes
 from flows.documentation.generate import generated, outdated
 from flows.documentation.tables import configuration_table, packet_tables
-from flows.documentation.wiring import OUTSIDE, elaborated, paths, units
+from flows.documentation.wiring import OUTSIDE, elaborated, nir, paths, units
 from rtl.shared import shared_modules
 
 
