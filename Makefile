@@ -26,6 +26,7 @@ sim_flags = --model $(MODEL) $(strip \
   $(if $(REPORT),--report "$(REPORT)"))
 bench_flags = $(strip \
   $(if $(MODELS),--models $(MODELS),$(if $(filter file,$(origin MODEL)),,--model $(MODEL))) \
+  $(if $(BOARD),--board "$(BOARD)") \
   $(if $(filter-out 0,$(SIMULATE)),--simulate) \
   $(if $(filter-out 0,$(QUICK)),--quick) \
   $(if $(REPORT),--report "$(REPORT)"))
@@ -45,13 +46,27 @@ verilog_flags = $(strip $(sizes) $(if $(BOARD),--model $(MODEL) --board "$(BOARD
   $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(KEEP_BLOCKS),--keep-blocks $(KEEP_BLOCKS)) $(if $(KEEP_TOKENS),--keep-tokens $(KEEP_TOKENS)))
 resources_flags = $(strip $(sizes) $(if $(BOARD),--board "$(BOARD)") $(if $(REPORT),--out "$(REPORT)"))
 
+sweep_flags = $(strip \
+  $(if $(CONFIG),--config "$(CONFIG)") \
+  $(if $(MODELS),--models "$(MODELS)",$(if $(filter file,$(origin MODEL)),,--models $(MODEL))) \
+  $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
+  $(if $(KEEP_BLOCKS),--keep-blocks "$(KEEP_BLOCKS)") \
+  $(if $(KEEP_TOKENS),--keep-tokens "$(KEEP_TOKENS)") \
+  $(if $(CLUSTERS),--clusters "$(CLUSTERS)") \
+  $(if $(GROUPS),--groups "$(GROUPS)") \
+  $(if $(BOARDS),--boards "$(BOARDS)") \
+  $(if $(IMAGES),--images "$(IMAGES)") \
+  $(if $(SIMULATE),--simulate $(SIMULATE)) \
+  $(if $(DASK),--dask "$(DASK)") \
+  $(if $(REPORT),--out "$(REPORT)"))
+
 # Two threads that spin for work take both cores of a small machine.
 export OMP_WAIT_POLICY := passive
 export GOMP_SPINCOUNT := 0
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim hls train docs test test-all verilog bitstream resources bench bench-check bench-baseline lint clean
+.PHONY: help setup sim hls train docs test test-all verilog bitstream resources bench bench-check bench-baseline report sweep lint clean
 
 help: ## Show this list
 	@echo "make sim MODEL=deit_t [IMAGE=photo.jpg IMAGES=\"a.jpg b.jpg\" REPEAT=4 WEIGHTS=file KEEP_BLOCKS=.5 KEEP_TOKENS=.7 CLUSTERS=4 GROUPS=1 BOARD=zcu102 LAYERS=0..2 ENGINE=hls TRACE=1 REPORT=file]"
@@ -81,7 +96,7 @@ bitstream: ## The same, and then run Vivado, which has to be on the PATH [BOARD=
 resources: setup ## Resources and logic depth by open synthesis, unit by unit [BOARD= CLUSTERS= GROUPS= REPORT=file]
 	@$(BIN)/sievit resources $(resources_flags)
 
-bench: setup ## Cycles, utilization and speed over models, sparsities and array sizes [MODELS= SIMULATE=1 QUICK=1 REPORT=]
+bench: setup ## Cycles, utilization and speed over models, sparsities and array sizes [MODELS= BOARD= SIMULATE=1 QUICK=1 REPORT=]
 	@$(BIN)/sievit bench $(bench_flags)
 
 bench-check: setup ## Fail when a ratio of the benchmark is more than 2 % worse than the baseline [MODELS= REPORT=]
@@ -93,6 +108,12 @@ bench-baseline: setup ## Record the benchmark's ratios as the new baseline [MODE
 docs: setup ## Build the documentation as a site: out/docs/index.html
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file docs/site/mkdocs.yml
 	@echo "out/docs/index.html"
+
+report: setup ## Tables of all runs so far, on the terminal and as Markdown and CSV files [OUT=folder]
+	@$(BIN)/sievit report $(if $(OUT),--out "$(OUT)")
+
+sweep: setup ## Networks, hardware and boards against each other [CONFIG=file MODELS= KEEP_BLOCKS= CLUSTERS= BOARDS= IMAGES=pack SIMULATE=4]
+	@$(BIN)/sievit sweep $(sweep_flags)
 
 test: setup ## Run the tests that take less than about half a minute each
 	@$(BIN)/python -m pytest -q -n 2 -m "not slow"

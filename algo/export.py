@@ -24,7 +24,8 @@ from algo.quant.quantize import Masks, quantize
 from algo.quant.ranges import Ranges, read_ranges
 from algo.quant.settings import Settings, WeightBits
 from algo.timm_compat import ImageNetInfo, resolve_data_config
-from algo.tokens.evit import threshold_drop, topk_schedule
+from algo.tokens.count import topk_schedule
+from algo.tokens.evit import threshold_drop
 from algo.tokens.threshold import calibrate_thresholds
 from algo.weights import load_weights, read_facts
 from flows.contracts.artifact import SparseVit, TokenDrop, validate

@@ -53,6 +53,7 @@ class Evaluation:
     cost : on the chosen accelerator
     tokens : mean number of tokens alive at first and after each block
     artifact_hash : content hash of the artifact
+    integer_images_per_second : speed of the integer network's engine per core, by processor time
     """
 
     model: str
@@ -63,6 +64,7 @@ class Evaluation:
     cost: Cost
     tokens: tuple[float, ...]
     artifact_hash: str
+    integer_images_per_second: float
 
     @property
     def top1_drop_points(self) -> float:
@@ -140,7 +142,7 @@ def _evaluate(task: Task, data: LabelledImages, chosen: list[int], workers: int 
         model=artifact.model, weights=artifact.weights, images=len(chosen), rows=rows_of(answers.logits, labels),
         differing_logits=_differing(answers), cost=cost_of(artifact, clusters, hardware, list(tokens)),
         tokens=(artifact.tokens, *(float(count) for count in tokens)),
-        artifact_hash=artifact.content_hash())
+        artifact_hash=artifact.content_hash(), integer_images_per_second=len(chosen) / answers.integer_seconds)
 
 
 def _on_hls_models(task: Task, config: HardwareConfig, report: Progress) -> Task:

@@ -17,6 +17,7 @@ from flows.sim_flow import (
     Report,
     SimOptions,
     Stages,
+    cycle_of,
     estimate_for,
     obtain_artifact,
     obtain_hardware,
@@ -25,6 +26,7 @@ from flows.sim_flow import (
 from sim.accelerator import Batch, run_batch
 from sim.golden.network import Result, run, select_layers
 from sim.runner import Build
+from sim.wave_files import write_views
 
 SECONDS_PER_IMAGE = 3600.0
 """Bound on the simulation's wall clock."""
@@ -95,6 +97,9 @@ def simulate_batch(options: SimOptions, pictures: Sequence[Path], report: Report
         images.append(Outcome(artifact, config, program, golden[path], part, comparison, mismatch, models[path],
                               stages.seconds, path, options.board))
         stages.share((index + 1) / len(pictures))
+    if batch.wave is not None:
+        wrong = next((image for image in images if image.mismatch), None)
+        write_views(batch.wave, cycle_of(wrong.golden, wrong.run, program) if wrong else None)
     stages.begin("")
     return BatchOutcome(tuple(pictures), tuple(images), batch, stages.seconds)
 

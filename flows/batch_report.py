@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group
@@ -10,7 +12,16 @@ from rich.table import Table
 
 from flows.batch_flow import BatchOutcome
 from flows.runs import stamp
-from flows.sim_report import best_classes, board_row, work_of
+from flows.sim_report import (
+    best_classes,
+    board_keys,
+    board_row,
+    figures_table,
+    hardware_row,
+    viewers,
+    wave_rows,
+    work_of,
+)
 
 
 def report_of_batch(outcome: BatchOutcome) -> dict[str, Any]:
@@ -30,7 +41,7 @@ def report_of_batch(outcome: BatchOutcome) -> dict[str, Any]:
     return {
         **stamp("batch", artifact=first.artifact, config=config),
         "model": first.artifact.model,
-        "board": first.board.name if first.board else None,
+        **board_keys(first.board),
         "weights": first.artifact.weights,
         "bit_exact": all(row["bit_exact"] for row in rows),
         "mismatch": outcome.mismatch,
@@ -51,6 +62,7 @@ def report_of_batch(outcome: BatchOutcome) -> dict[str, Any]:
         "program_bytes": first.program.stream.size,
         "registers": batch.registers,
         "waveform": str(batch.wave) if batch.wave else None,
+        "wave_viewers": viewers(batch.wave),
         "simulation_seconds": batch.wall_seconds,
         "stage_seconds": outcome.seconds,
         "wall_seconds": sum(outcome.seconds.values()),
@@ -74,13 +86,13 @@ def image_rows(outcome: BatchOutcome) -> list[dict[str, Any]]:
     } for path, image in zip(outcome.pictures, outcome.images, strict=True)]
 
 
-def batch_tables(outcome: BatchOutcome, report: dict[str, Any]) -> Group:
-    """What ``sievit sim`` prints for several images."""
-    return Group(_images(outcome, report), _figures(outcome, report))
+def batch_tables(report: Mapping[str, Any]) -> Group:
+    """What ``sievit sim`` prints for several images, from its report."""
+    return Group(_images(report), _figures(report))
 
 
-def _images(outcome: BatchOutcome, report: dict[str, Any]) -> Table:
-    table = Table(title=f"{report['model']}: {len(outcome.images)} images in one run of the hardware",
+def _images(report: Mapping[str, Any]) -> Table:
+    table = Table(title=f"{report['model']}: {len(report['images'])} images in one run of the hardware",
                   title_justify="left")
     table.add_column("", justify="right")
     table.add_column("image")
@@ -89,16 +101,16 @@ def _images(outcome: BatchOutcome, report: dict[str, Any]) -> Table:
     table.add_column("bit exact")
     table.add_column("cycles", justify="right")
     table.add_column("tokens alive")
-    for number, (path, row) in enumerate(zip(outcome.pictures, report["images"], strict=True), 1):
+    for number, row in enumerate(report["images"], 1):
         best = row["top5"][0]
-        table.add_row(str(number), escape(path.name), escape(best["name"]), f"{100 * best['probability']:.1f} %",
-                      "[green]yes[/]" if row["bit_exact"] else "[bold red]no[/]", f"{row['cycles']:,}",
-                      " ".join(map(str, row["tokens"])))
+        table.add_row(str(number), escape(Path(row["image"]).name), escape(best["name"]),
+                      f"{100 * best['probability']:.1f} %", "[green]yes[/]" if row["bit_exact"] else "[bold red]no[/]",
+                      f"{row['cycles']:,}", " ".join(map(str, row["tokens"])))
     return table
 
 
-def _figures(outcome: BatchOutcome, report: dict[str, Any]) -> Table:
-    config, images = outcome.images[0].config, report["images"]
+def _figures(report: Mapping[str, Any]) -> Table:
+    images = report["images"]
     verdict = (f"[bold green]yes[/], all images: {report['checkpoints']} checkpoints, "
                f"{report['integers_compared']:,} integers"
                if report["bit_exact"] else f"[bold red]no[/]: {escape(report['mismatch'])}")
@@ -106,11 +118,11 @@ def _figures(outcome: BatchOutcome, report: dict[str, Any]) -> Table:
     rows = {
         "bit exact": verdict,
         "weights": escape(report["weights"]),
-        **board_row(outcome.images[0].board, config),
-        "hardware": f"{config.clusters} clusters, {config.macs_per_cycle} MACs per cycle, {config.bus_bits}-bit memory",
+        **board_row(report),
+        **hardware_row(report),
         "cycles": f"{report['cycles']:,}, {report['milliseconds']:.3f} ms for {len(images)} images",
         "cycles per image": f"{report['steady_cycles_per_image']:,.0f} in the steady state (mean of images 2 on)",
-        "images per second": f"{report['images_per_second']:,.1f} at {config.clock_mhz:g} MHz "
+        "images per second": f"{report['images_per_second']:,.1f} at {report['hardware']['clock_mhz']:g} MHz "
                              "(target clock, not placed and routed)",
         "useful MACs / peak": f"{100 * report['steady_utilization']:.1f} % in the steady state, "
                               f"{100 * report['utilization']:.1f} % of the whole run",
@@ -121,8 +133,5 @@ def _figures(outcome: BatchOutcome, report: dict[str, Any]) -> Table:
     if constant:
         rows["constant data"] = f"[yellow]{', '.join(constant)}"
     if report["waveform"]:
-        rows["waveform"] = escape(report["waveform"])
-    table = Table(show_header=False)
-    for name, text in rows.items():
-        table.add_row(name, text)
-    return table
+        rows |= wave_rows(report)
+    return figures_table(rows)

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from boards.board import Board
 from flows import breakdown
+from flows.board_config import config_on, memory_of
 from flows.compile import Program, compile_program, config_for, estimate
 from flows.compile.schedule import schedule
 from flows.contracts.artifact import SparseVit
@@ -42,8 +44,8 @@ ARRAYS = (Array(1), Array(2), Array(4), Array(4, 2), Array(4, 4))
 SPARSITIES = ((1.0, 1.0), (0.5, 0.7))
 """Share of blocks kept, share of tokens kept at every drop."""
 MULTIPLIER = "dsp48e2"
-"""How the arrays are built when their DSP slices are counted: two MACs in a slice. Cycles do not depend on it, and the
-simulation takes the plain form, which is the faster one."""
+"""How the arrays are built when their DSP slices are counted, unless an array says so itself: two MACs in a slice.
+Cycles do not depend on it, and the simulation takes the plain form, which is the faster one."""
 SLOTS = ("slots", "wait_slots", "drain_wait_slots")
 """What the lower bound of a step counts: slots, and those in which all clusters wait."""
 
@@ -65,6 +67,7 @@ class BenchOptions:
     synthetic : weights made up from seed 0, whether or not trained ones are at hand
     arrays : sizes of the accelerator
     sparsities : pairs of kept blocks and kept tokens
+    board : instead of the sizes, the configuration that the search chooses for each network on it, with its memory
     """
 
     models: Sequence[str] = ("deit_t",)
@@ -73,6 +76,7 @@ class BenchOptions:
     synthetic: bool = False
     arrays: Sequence[Array] = ARRAYS
     sparsities: Sequence[tuple[float, float]] = SPARSITIES
+    board: Board | None = None
 
 
 def array_dsps(config: HardwareConfig) -> int:
@@ -96,7 +100,7 @@ def bench_rows(options: BenchOptions, report: Report | None = None) -> list[dict
     Raises
     ------
     SievitError
-        For unknown models, and when a simulation fails.
+        For unknown models, for a network that does not fit the board, and when a simulation fails.
     """
     return [row for model in options.models for sparsity in options.sparsities
             for row in _rows_of(model, sparsity, options, report or (lambda stage, share: None))]
@@ -105,23 +109,32 @@ def bench_rows(options: BenchOptions, report: Report | None = None) -> list[dict
 def _rows_of(model: str, sparsity: tuple[float, float], options: BenchOptions, report: Report
              ) -> Iterator[dict[str, Any]]:
     keep_blocks, keep_tokens = sparsity
-    stage, count = f"{model} {keep_blocks:g}/{keep_tokens:g}", len(options.arrays)
+    stage = f"{model} {keep_blocks:g}/{keep_tokens:g}"
     report(stage, 0.0)
     export = ExportOptions(model=model, keep_blocks=keep_blocks, keep_tokens=keep_tokens, synthetic=options.synthetic)
     artifact = obtain_artifact(SimOptions(export=export))
     speed = None if options.quick else golden_images_per_second(artifact, COMPARED_IMAGES)
     hls_speed = None if options.quick else hls_images_per_second(artifact, COMPARED_IMAGES)
-    for index, array in enumerate(options.arrays):
+    arrays = options.arrays if options.board is None else (_array_on(artifact, options.board),)
+    for index, array in enumerate(arrays):
         config = config_for(artifact, clusters=array.clusters, **{"groups": array.groups, **array.hardware})
         program, seconds = _program(artifact, config, quick=options.quick)
         row = {"model": model, "weights": artifact.weights, "keep_blocks": keep_blocks, "keep_tokens": keep_tokens,
-               **_hardware_row(config, array), **_model_row(program, config, array), "compile_seconds": seconds,
+               "board": options.board.name if options.board else None, **_hardware_row(config, array),
+               **_model_row(program, config, array), "compile_seconds": seconds,
                "golden_images_per_second": speed, "hls_images_per_second": hls_speed}
         if options.simulate:
             row |= _rtl_row(_simulation(export, array),
-                            lambda share, index=index: report(stage, (index + share) / count))
+                            lambda share, index=index: report(stage, (index + share) / len(arrays)))
         yield row | _ratios(row)
-        report(stage, (index + 1) / count)
+        report(stage, (index + 1) / len(arrays))
+
+
+def _array_on(artifact: SparseVit, board: Board) -> Array:
+    """What the search chooses for a network on a board, its clock and its memory."""
+    config = config_on(artifact, board)
+    fields = {name: value for name, value in config.to_dict().items() if name not in ("clusters", "groups")}
+    return Array(config.clusters, config.groups, fields, memory_of(board, bandwidth=None))
 
 
 def _program(artifact: SparseVit, config: HardwareConfig, *, quick: bool) -> tuple[Program, float | None]:
@@ -135,7 +148,7 @@ def _program(artifact: SparseVit, config: HardwareConfig, *, quick: bool) -> tup
 
 
 def _hardware_row(config: HardwareConfig, array: Array) -> dict[str, Any]:
-    packed = config.replace(multiplier=MULTIPLIER)
+    packed = config.replace(multiplier=array.hardware.get("multiplier", MULTIPLIER))
     rate = min(array.memory.bandwidth or math.inf, config.bus_bits / 8)
     return {"clusters": config.clusters, "groups": config.groups, "hardware": dict(array.hardware),
             "peak_macs_per_cycle": config.macs_per_cycle, "array_dsps": array_dsps(packed),

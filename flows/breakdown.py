@@ -55,8 +55,7 @@ def measured(records: np.ndarray, cycles: int, model: Estimate) -> dict[str, int
     expected = np.array([step.slots for step in model.steps])
     if not np.array_equal(np.bincount(steps, minlength=expected.size), expected):
         raise SimulationError(f"the probes saw {steps.size} slots, the program has {expected.sum()}")
-    rows = np.array([step.streamed // max(step.slots, 1) for step in model.steps])[steps]
-    short = np.array([step.short // max(step.slots, 1) for step in model.steps])[steps]
+    rows, short = (amounts[steps] for amounts in slot_lengths(model))
     gaps = np.diff(starts["cycle"].astype(np.int64)) - (rows + short)[:-1]
     if (gaps < 0).any():
         raise SimulationError(f"slot {int(np.argmax(gaps < 0)) + 1} started before the one before it had ended")
@@ -64,6 +63,12 @@ def measured(records: np.ndarray, cycles: int, model: Estimate) -> dict[str, int
     waits = _attribute(gaps, np.diff(counters, axis=0), steps)
     parts = {"slots": int(rows.sum()), "short_slots": int(short.sum()), "first_fill": int(counters[0].sum())}
     return _complete(parts | dict(zip(STALLS, waits.tolist(), strict=True)), cycles)
+
+
+def slot_lengths(model: Estimate) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that a slot of each step streams, and cycles by which it is longer than its rows."""
+    return (np.array([step.streamed // max(step.slots, 1) for step in model.steps]),
+            np.array([step.short // max(step.slots, 1) for step in model.steps]))
 
 
 def shares(parts: dict[str, int]) -> dict[str, float]:

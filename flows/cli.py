@@ -12,11 +12,14 @@ from rich.markup import escape
 
 import flows.cli_boards
 import flows.cli_deliver
+import flows.cli_diff
 import flows.cli_eval
 import flows.cli_hls
 import flows.cli_prune
+import flows.cli_report
 import flows.cli_resources
 import flows.cli_search
+import flows.cli_sweep
 import flows.cli_train  # noqa: F401 - these add their commands
 from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, print_json, progress_bars, screen
 from flows.cli_options import (
@@ -54,6 +57,8 @@ def sim(
     engine: Annotated[str, typer.Option(help="rtl: the simulated circuit. hls: the C++ models, compiled for this "
                                              "machine; no cycles, but hundreds of times faster.")] = "rtl",
     report: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("report.json"),
+    run_dir: Annotated[Path | None, typer.Option(help="Leave the run here for 'sievit diff'. Default: only a run that "
+                                                      "differs stays, below build/runs.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a network on the simulated accelerator and compare every integer with the golden model."""
@@ -64,6 +69,7 @@ def sim(
         from flows.contracts.files import write_json
         from flows.hls_flow import simulate_hls
         from flows.hls_report import hls_tables, report_of_hls
+        from flows.runs.saved import save_outcome
         from flows.runs.simulation import keep_simulation
         from flows.sim_flow import SimOptions, default_image, layers_of, simulate_network
         from flows.sim_report import report_of, tables
@@ -74,31 +80,38 @@ def sim(
             export=export, artifact=artifact, image=pictures[0], board=target, hardware=given, layers=layers_of(layers),
             memory=memory_of(target, latency=at_least("latency", latency, 1), stall=_percent("stall", stall),
                              bandwidth=None if bandwidth is None else at_least("bandwidth", bandwidth, 0)),
-            trace=trace)
+            trace=trace, run_dir=run_dir)
         if engine not in ("rtl", "hls"):
             raise ConfigError(f"--engine must be rtl or hls, not {engine!r}")
         with progress_bars(quiet=as_json) as show:
             if engine == "hls":
                 modelled = simulate_hls(options, pictures, show)
                 content = report_of_hls(modelled)
-                shown = hls_tables(modelled, content)
+                shown = hls_tables(content)
+                outcomes = modelled.images
             elif len(pictures) > 1:
                 several = simulate_batch(options, pictures, show)
                 content = report_of_batch(several)
-                shown = batch_tables(several, content)
+                shown = batch_tables(content)
+                outcomes = several.images
             else:
                 outcome = simulate_network(options, show)
                 content = report_of(outcome)
-                shown = tables(outcome, content)
+                shown = tables(content)
+                outcomes = (outcome,)
         write_json(report, content)
-        folder = keep_simulation(options, pictures, content)
+        folder = keep_simulation(options, outcomes, content)
+        saved = save_outcome(outcomes, options, engine)
         if as_json:
             print_json(content)
         else:
             screen.print(shown)
             screen.print(f"report: {escape(str(report))}, kept for dashboards in {escape(str(folder))}", soft_wrap=True)
+            if run_dir is not None and not content["mismatch"]:
+                screen.print(f"run: {escape(str(saved))}", soft_wrap=True)
         if content["mismatch"]:
             messages.print(f"mismatch: {content['mismatch']}", markup=False, highlight=False, soft_wrap=True)
+            messages.print(f"to look into it: sievit diff {saved}", markup=False, highlight=False, soft_wrap=True)
             raise typer.Exit(EXIT_MISMATCH)
 
 
@@ -152,6 +165,8 @@ def compile_command(
 def bench(
     model: Annotated[str | None, typer.Option(help="One model. Default: deit_t.")] = None,
     models: Annotated[str | None, typer.Option(help="Several models, as deit_t,deit_s.")] = None,
+    board: Annotated[str | None, typer.Option(help="Instead of array sizes, the configuration that the search chooses "
+                                                   "for this board, a name of 'sievit boards'.")] = None,
     simulate: Annotated[bool, typer.Option("--simulate", help="Run every row on the simulated RTL.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out compile times and golden model's speed.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare the ratios with the baseline; exit 1 when one is "
@@ -167,16 +182,19 @@ def bench(
         from flows.bench import BenchOptions, bench_rows
         from flows.bench_check import BASELINE, load_baseline, models_in
         from flows.bench_check import record as record_baseline
+        from flows.board_config import board_of
         from flows.contracts.files import write_json
         from flows.published import load_published
         from flows.runs import keep, stamp
 
         if check and record:
             raise ConfigError("--check and --record exclude each other")
+        if board is not None and (check or record):
+            raise ConfigError("--check and --record are about array sizes: without --board")
         file = baseline or BASELINE
         before = load_baseline(file) if check else []
         options = BenchOptions(models=_models(model, models) or models_in(before) or ("deit_t",), simulate=simulate,
-                               quick=quick or check or record, synthetic=check or record)
+                               quick=quick or check or record, synthetic=check or record, board=board_of(board))
         systems = load_published()
         with progress_bars(quiet=as_json) as show:
             rows = bench_rows(options, show)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import RenderableType
 from rich.markup import escape
 
 from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, print_json, progress_bars, screen
@@ -77,7 +76,7 @@ def evaluate(
     with errors():
         from flows.accuracy import measure, measure_artifact
         from flows.contracts.artifact import load_artifact
-        from flows.eval_report import report_of, tables
+        from flows.eval_report import report_of
 
         if engine not in ("golden", "hls"):
             raise ConfigError(f"--engine must be golden or hls, not {engine!r}")
@@ -95,16 +94,17 @@ def evaluate(
                 result = measure_artifact(load_artifact(artifact), pack, progress=show, **common)
             else:
                 result = measure(model, pack, progress=show, **common, **_dense_unless_trained(options))
-        _show(pack, report_of(result), tables(result), report, as_json=as_json)
+        _show(pack, report_of(result), report, as_json=as_json)
         if result.differing_logits:
             messages.print(f"mismatch: {result.differing_logits} logits of the fake-quantized network are not those of "
                            "the integer network", highlight=False, soft_wrap=True)
             raise typer.Exit(EXIT_MISMATCH)
 
 
-def _show(source: Path, content: dict[str, Any], shown: RenderableType, report: Path | None, *, as_json: bool) -> None:
+def _show(source: Path, content: dict[str, Any], report: Path | None, *, as_json: bool) -> None:
     from flows.cache import file_hash
     from flows.contracts.files import write_json
+    from flows.eval_report import tables
     from flows.runs import keep
 
     keep(content, f"{content['model']}-{source.stem}", [content["artifact_hash"], content["weights"], content["images"],
@@ -114,7 +114,7 @@ def _show(source: Path, content: dict[str, Any], shown: RenderableType, report: 
     if as_json:
         print_json(content)
         return
-    screen.print(shown)
+    screen.print(tables(content))
     if report is not None:
         screen.print(f"report: {escape(str(report))}", soft_wrap=True)
 
@@ -127,13 +127,13 @@ def _is_swin(model: str) -> bool:
 
 def _evaluate_swin(pack: Path, options: ExportOptions, common: dict[str, Any], report: Path | None, *,
                    as_json: bool) -> None:
-    from flows.swin_eval import measure_swin, swin_report, swin_tables
+    from flows.swin_eval import measure_swin, swin_report
 
     _refuse_for_swin(options, common)
     with progress_bars(quiet=as_json) as show:
         result = measure_swin(options.model, pack, weights=options.weights, seed=options.seed, images=common["images"],
                               progress=show)
-    _show(pack, swin_report(result), swin_tables(result), report, as_json=as_json)
+    _show(pack, swin_report(result), report, as_json=as_json)
 
 
 def _refuse_for_swin(options: ExportOptions, common: dict[str, Any]) -> None:

@@ -29,6 +29,8 @@ def resources(
     estimate: Annotated[bool, typer.Option("--estimate", help="Analytical model instead of synthesis.")] = False,
     workers: Annotated[int, typer.Option(help="Modules synthesized at the same time.")] = 1,
     paths: Annotated[bool, typer.Option("--paths", help="Also print each unit's longest path.")] = False,
+    place: Annotated[list[str] | None, typer.Option(help="Instead: frequency of this unit after open place and route "
+                                                         "on ECP5 (another family, not Xilinx). Repeatable.")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the report as JSON.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -39,12 +41,17 @@ def resources(
         from flows.runs import keep
 
         at_least("workers", workers, 1)
-        place = _board(board)
-        config = _config(artifact, model, given_hardware(clusters, groups, hardware), place)
-        chosen = family or (place.family if place else default_family(config))
-        report = _estimate(config, chosen, place) if estimate else _synthesize(config, chosen, place, workers, as_json)
-        keep(report, f"{place.name if place else chosen}-{report['source'].split()[0]}",
-             [report["config_hash"], chosen, place.name if place else None, report["source"]])
+        target = _board(board)
+        config = _config(artifact, model, given_hardware(clusters, groups, hardware), target)
+        if place:
+            _place(config, place, out, as_json)
+            return
+        chosen = family or (target.family if target else default_family(config))
+        report = (_estimate(config, chosen, target) if estimate
+                  else _synthesize(config, chosen, target, workers, as_json))
+        name = target.name if target else None
+        keep(report, f"{name or chosen}-{report['source'].split()[0]}",
+             [report["config_hash"], chosen, name, report["source"]])
         if out is not None:
             write_json(out, report)
         if as_json:
@@ -104,6 +111,22 @@ def _synthesize(config: Any, family: str, board: Any, workers: int, quiet: bool)
     with progress_bars(quiet=quiet) as show:
         result = synthesize_accelerator(config, family, workers, show)
     return report_of(result, config, board)
+
+
+def _place(config: Any, units: list[str], out: Path | None, as_json: bool) -> None:
+    """Place and route units, and show what they reach."""
+    from flows.contracts.files import write_json
+    from flows.resources.place import place_units, placed_report, placed_table
+
+    with progress_bars(quiet=as_json) as show:
+        report = placed_report(place_units(config, units, progress=show), config)
+    if out is not None:
+        write_json(out, report)
+    if as_json:
+        print_json(report)
+        return
+    screen.print(placed_table(report))
+    messages.print(report["note"], soft_wrap=True, highlight=False)
 
 
 def _estimate(config: Any, family: str, board: Any) -> dict[str, Any]:

@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Group
-from rich.markup import escape
-from rich.table import Table
 
 from flows.cli_base import AsJson, app, errors, messages, print_json, progress_bars, screen
 from flows.cli_options import (
@@ -17,8 +14,6 @@ from flows.cli_options import (
     given_hardware,
     with_export,
 )
-from flows.contracts.resources import KINDS
-from flows.search import Point, SearchResult, parse_limits
 
 EXIT_NONE = 1
 """Exit status when no configuration fits or reaches the target."""
@@ -46,7 +41,9 @@ def search(
         from boards.catalog import load_board
         from flows.contracts.files import write_json
         from flows.runs import keep, stamp
+        from flows.search import parse_limits
         from flows.search import search as find
+        from flows.search.table import search_tables
         from flows.sim_flow import SimOptions, obtain_artifact
 
         facts, limits = load_board(board), parse_limits(limit)
@@ -64,35 +61,7 @@ def search(
         if as_json:
             print_json(content)
         else:
-            screen.print(search_tables(result))
+            screen.print(search_tables(content))
         if result.choice is None:
             messages.print(f"error: {result.reasons[0]}", markup=False, highlight=False, soft_wrap=True)
             raise typer.Exit(EXIT_NONE)
-
-
-def search_tables(result: SearchResult) -> Group:
-    """The Pareto set, the choice marked, and the reasons."""
-    board = result.board
-    table = Table(title=escape(f"{result.model} on {board.name} ({board.part}) at {board.clock_mhz:g} MHz, memory "
-                               f"{board.memory.usable_gbs:g} GB/s"), title_justify="left")
-    table.add_column("")
-    for title in ("clusters x groups", "stream, bus", "ms", "images/s"):
-        table.add_column(title, justify="right")
-    for kind in KINDS:
-        table.add_column(kind, justify="right")
-    for point in result.pareto:
-        table.add_row(*_row(point, chosen=point is result.choice))
-    limits = ", ".join(f"{kind} {share:.0%}" for kind, share in result.limits.items())
-    counts = (f"{result.considered} configurations, {result.fitting} within the limits ({limits}), {result.evaluated} "
-              "judged by the cycle model")
-    note = "shares are the largest of any die; clock and resources are targets and estimates, not placed and routed"
-    # The first reason of a failure is the error message.
-    lines = (counts, note, *(result.reasons if result.choice else result.reasons[1:]))
-    return Group(*([table] if result.pareto else []), *(escape(f"- {line}") for line in lines))
-
-
-def _row(point: Point, *, chosen: bool) -> list[str]:
-    config = point.config
-    return ["[bold green]>[/]" if chosen else "", f"{config.clusters} x {config.groups}",
-            f"{config.stream_bits}, {config.bus_bits}", f"{point.milliseconds:.3f}", f"{point.images_per_second:,.0f}",
-            *(f"{point.placement.share(kind):.0%}" for kind in KINDS)]

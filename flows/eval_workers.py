@@ -7,6 +7,7 @@ are, does not change a bit of the result.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -52,11 +53,12 @@ class Task:
 @dataclass(eq=False)
 class Answers:
     """Logits ``(images, classes)`` by network (``float``, ``fake``, ``integer``), and the tokens ``(images, blocks)``
-    that the integer network has alive after each block.
+    that the integer network has alive after each block; and the processor time in seconds that it took.
     """
 
     logits: dict[str, np.ndarray] = field(default_factory=dict)
     tokens: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.int64))
+    integer_seconds: float = 0.0
 
 
 class Evaluator:
@@ -78,9 +80,12 @@ class Evaluator:
         """Evaluate some images."""
         pixels = np.stack([crop(self.images.image(index), self.size, resize=self.images.resize) for index in indices])
         logits = {name: classify(pixels) for name, classify in self.others.items()}
-        results = [self.integer(pixel_patches(image, self.table, self.patch)) for image in pixels]
+        patches = [pixel_patches(image, self.table, self.patch) for image in pixels]
+        begin = time.process_time()
+        results = [self.integer(image) for image in patches]
+        seconds = time.process_time() - begin
         logits["integer"] = np.stack([result for result, _ in results])
-        return Answers(logits, np.array([tokens for _, tokens in results]))
+        return Answers(logits, np.array([tokens for _, tokens in results]), seconds)
 
 
 def _integer_network(task: Task) -> Callable[[np.ndarray], tuple[np.ndarray, list[int]]]:
@@ -122,7 +127,7 @@ def evaluate(task: Task, indices: Sequence[int], workers: int | None = None,
             if progress:
                 progress(len(parts) / len(chunks))
     return Answers({name: np.concatenate([part.logits[name] for part in parts]) for name in parts[0].logits},
-                   np.concatenate([part.tokens for part in parts]))
+                   np.concatenate([part.tokens for part in parts]), sum(part.integer_seconds for part in parts))
 
 
 def cores() -> int:

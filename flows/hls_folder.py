@@ -16,6 +16,7 @@ from flows.contracts.hardware import HardwareConfig
 from flows.hls_vectors import Vector, write_job
 from hls_models import build
 from hls_models.build import build_testbench, sources
+from hls_models.registers import register_table
 
 TIMEOUT_SECONDS = 3600.0
 SHIPPED = ("vit_accel.cpp", "testbench.cpp")
@@ -46,7 +47,7 @@ class Target:
 
 
 def write_hls_folder(out: Path, config: HardwareConfig, vectors: Sequence[Vector], target: Target) -> None:
-    """Write ``src`` (C++), ``vectors`` (a job folder for the test bench) and ``run_hls.tcl``.
+    """Write ``src`` (C++), ``vectors`` (a job folder for the test bench), ``run_hls.tcl`` and ``regmap.md``.
 
     Parameters
     ----------
@@ -60,6 +61,7 @@ def write_hls_folder(out: Path, config: HardwareConfig, vectors: Sequence[Vector
             _write(out / "src" / name, text)
     write_job(out / "vectors", vectors)
     _write(out / "run_hls.tcl", project_script(config, target))
+    _write(out / "regmap.md", register_table())
 
 
 def project_script(config: HardwareConfig, target: Target) -> str:

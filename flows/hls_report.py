@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group
@@ -11,14 +13,23 @@ from rich.table import Table
 from flows.hls_flow import HlsOutcome
 from flows.runs import stamp
 from flows.sim_flow import Outcome
-from flows.sim_report import best_classes, board_row, classes_table, work_of
+from flows.sim_report import (
+    best_classes,
+    board_keys,
+    board_row,
+    classes_table,
+    figures_table,
+    hardware_row,
+    work_of,
+)
 
 
 def report_of_hls(outcome: HlsOutcome) -> dict[str, Any]:
     """Everything a run shows, as JSON can hold it; keys are those of the RTL's report.
 
-    ``cycles`` is None: nothing counts them. ``expected_cycles`` is the cycle model's number, and ``utilization`` and
-    ``milliseconds`` follow from it. Of several images these are the first one's, and ``images`` holds all of them.
+    ``engine_images_per_second`` is per core, by processor time. ``cycles`` is None: nothing counts them.
+    ``expected_cycles`` is the cycle model's number, and ``utilization`` and ``milliseconds`` follow from it. Of several
+    images these are the first one's, and ``images`` holds all of them.
     """
     first = outcome.images[0]
     config, rows = first.config, [_row(image) for image in outcome.images]
@@ -26,7 +37,7 @@ def report_of_hls(outcome: HlsOutcome) -> dict[str, Any]:
         **stamp("hls", artifact=first.artifact, config=config),
         "engine": "hls",
         "model": first.artifact.model,
-        "board": first.board.name if first.board else None,
+        **board_keys(first.board),
         "weights": first.artifact.weights,
         **rows[0],
         "bit_exact": all(row["bit_exact"] for row in rows),
@@ -67,48 +78,45 @@ def _row(image: Outcome) -> dict[str, Any]:
     }
 
 
-def hls_tables(outcome: HlsOutcome, report: dict[str, Any]) -> Group:
-    """What ``sievit sim --engine hls`` prints."""
+def hls_tables(report: Mapping[str, Any]) -> Group:
+    """What ``sievit sim --engine hls`` prints, from its report."""
     several = len(report["images"]) > 1
-    results = _images(outcome, report) if several else classes_table(outcome.images[0], report, "in the HLS models")
-    return Group(results, _figures(outcome, report))
+    return Group(_images(report) if several else classes_table(report, "in the HLS models"), _figures(report))
 
 
-def _images(outcome: HlsOutcome, report: dict[str, Any]) -> Table:
-    table = Table(title=f"{report['model']}: {len(outcome.images)} images in the HLS models", title_justify="left")
+def _images(report: Mapping[str, Any]) -> Table:
+    table = Table(title=f"{report['model']}: {len(report['images'])} images in the HLS models", title_justify="left")
     for heading in ("", "image", "best class", "probability", "bit exact", "tokens alive"):
         table.add_column(heading)
-    for number, (path, row) in enumerate(zip(outcome.pictures, report["images"], strict=True), 1):
+    for number, row in enumerate(report["images"], 1):
         best = row["top5"][0]
-        table.add_row(str(number), escape(path.name), escape(best["name"]), f"{100 * best['probability']:.1f} %",
-                      "[green]yes[/]" if row["bit_exact"] else "[bold red]no[/]", " ".join(map(str, row["tokens"])))
+        table.add_row(str(number), escape(Path(row["image"]).name), escape(best["name"]),
+                      f"{100 * best['probability']:.1f} %", "[green]yes[/]" if row["bit_exact"] else "[bold red]no[/]",
+                      " ".join(map(str, row["tokens"])))
     return table
 
 
-def _figures(outcome: HlsOutcome, report: dict[str, Any]) -> Table:
-    config = outcome.images[0].config
-    rows = report["images"]
-    checkpoints, integers = (sum(row[name] for row in rows) for name in ("checkpoints", "integers_compared"))
+def _figures(report: Mapping[str, Any]) -> Table:
+    images = report["images"]
+    checkpoints, integers = (sum(row[name] for row in images) for name in ("checkpoints", "integers_compared"))
     verdict = (f"[bold green]yes[/]: {checkpoints} checkpoints, {integers:,} integers" if report["bit_exact"]
                else f"[bold red]no[/]: {escape(report['mismatch'])}")
-    lines = {
+    rows = {
         "bit exact": verdict,
         "weights": escape(report["weights"]),
-        **board_row(outcome.images[0].board, config),
-        "hardware": f"{config.clusters} clusters, {config.macs_per_cycle} MACs per cycle, {config.bus_bits}-bit memory",
+        **board_row(report),
+        **hardware_row(report),
         "cycles": f"not counted (model: {report['expected_cycles']:,})",
-        "time": f"{report['milliseconds']:.3f} ms by the model at {config.clock_mhz:g} MHz "
+        "time": f"{report['milliseconds']:.3f} ms by the model at {report['hardware']['clock_mhz']:g} MHz "
                 "(target clock, not placed and routed)",
         "useful MACs / peak": f"{100 * report['utilization']:.1f} % by the model  ({report['useful_macs']:,} MACs)",
         "cycles / lower bound": f"{report['cycles_over_lower_bound']:.3f} by the model  "
                                 f"(bound {report['lower_bound_cycles']:,})",
         "tokens alive": " ".join(map(str, report["tokens"])),
-        "speed": f"{report['engine_images_per_second']:.1f} images/s of the HLS models on this machine, one thread",
+        "speed": f"{report['engine_images_per_second']:.1f} images/s of the HLS models on this machine, per core "
+                 "(processor time)",
         "wall clock": f"{report['wall_seconds']:.1f} s",
     }
-    if constant := sorted({name for row in rows for name in row["constant_checkpoints"]}):
-        lines["constant data"] = f"[yellow]{', '.join(constant)}"
-    table = Table(show_header=False)
-    for name, text in lines.items():
-        table.add_row(name, text)
-    return table
+    if constant := sorted({name for row in images for name in row["constant_checkpoints"]}):
+        rows["constant data"] = f"[yellow]{', '.join(constant)}"
+    return figures_table(rows)

@@ -11,7 +11,7 @@ from hls_models.native import engine_for
 
 
 def hls_images_per_second(artifact: SparseVit, images: int = 3, clusters: int = 4) -> float:
-    """Images per second of the HLS models, which know only one thread; compiling them is not counted.
+    """Images per second of one core's time of the HLS models, which know only one thread; compiling is not counted.
 
     Parameters
     ----------

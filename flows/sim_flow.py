@@ -33,9 +33,10 @@ from flows.contracts.hardware import HardwareConfig
 from flows.contracts.preprocess import load_image, patch_codes
 from flows.shipped import shipped_artifact
 from sim.accelerator import Frame, MemoryOptions, Run, build_accelerator, run_frames
-from sim.compare import Comparison, check_starts, compare, compare_logits
+from sim.compare import Comparison, RecordMismatchError, check_starts, compare, compare_logits
 from sim.golden.network import Result, run, select_layers
 from sim.runner import Build
+from sim.wave_files import write_views
 
 Report = Callable[[str, float], None]
 """Called with the name of a stage and the finished share of it."""
@@ -175,6 +176,8 @@ def simulate_network(options: SimOptions, report: Report | None = None) -> Outco
                            progress=lambda frame, step, cycle: stages.share(cycle / expected))
     stages.begin("compare")
     comparison, mismatch = verdict_of(golden, result, program)
+    if result.wave is not None:
+        write_views(result.wave, cycle_of(golden, result, program) if mismatch else None)
     stages.begin("")
     return Outcome(artifact, config, program, golden, result, comparison, mismatch, model, stages.seconds,
                    picture, options.board)
@@ -209,6 +212,17 @@ def verdict_of(golden: Result, result: Run, program: Program, *, kept: bool = Tr
         return compare_run(golden, result, program, kept=kept), ""
     except MismatchError as error:
         return None, str(error)
+
+
+def cycle_of(golden: Result, result: Run, program: Program) -> int | None:
+    """Cycle of the first difference that :func:`compare_run` finds; None when it has none."""
+    try:
+        compare_run(golden, result, program)
+    except RecordMismatchError as error:
+        return error.difference.cycle
+    except MismatchError:
+        pass
+    return None
 
 
 def compare_run(golden: Result, result: Run, program: Program, *, kept: bool = True) -> Comparison:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Group
+from rich.markup import escape
 from rich.table import Table
 
 from boards.board import Board
 from flows import breakdown
 from flows.contracts.artifact import SparseVit
-from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
+from flows.contracts.hardware import BLOCK, ceil_div
 from flows.runs import stamp
 from flows.sim_flow import Outcome
 from sim.compare import step_cycles
 from sim.golden.network import Result
+from sim.wave_files import Views
 
 TOP = 5
 
@@ -33,7 +37,7 @@ def report_of(outcome: Outcome) -> dict[str, Any]:
         **stamp("sim", artifact=outcome.artifact, config=config),
         "image": str(outcome.picture),
         "model": outcome.artifact.model,
-        "board": outcome.board.name if outcome.board else None,
+        **board_keys(outcome.board),
         "weights": outcome.artifact.weights,
         "bit_exact": outcome.comparison is not None,
         "mismatch": outcome.mismatch,
@@ -62,6 +66,7 @@ def report_of(outcome: Outcome) -> dict[str, Any]:
         "program_bytes": outcome.program.stream.size,
         "registers": run.registers,
         "waveform": str(run.wave) if run.wave else None,
+        "wave_viewers": viewers(run.wave),
         "simulation_seconds": run.wall_seconds,
         "stage_seconds": outcome.seconds,
         "wall_seconds": sum(outcome.seconds.values()),
@@ -127,57 +132,88 @@ def tokens_in(step: str, golden: Result, artifact: SparseVit) -> int:
     return golden.tokens[int(block)] if kind in ("fc1", "fc2") else entering
 
 
-def tables(outcome: Outcome, report: dict[str, Any]) -> Group:
-    """What ``sievit sim`` prints."""
-    return Group(classes_table(outcome, report), _figures(outcome, report),
-                 breakdown.breakdown_table(report["breakdown"]["cycles"]))
-
-
-def board_row(board: Board | None, config: HardwareConfig) -> dict[str, str]:
-    """The row that names the board and the configuration chosen for it; empty without a board."""
-    if board is None:
+def viewers(wave: Path | None) -> dict[str, str]:
+    """Commands that open a waveform with its signals grouped by unit; none without a waveform."""
+    if wave is None:
         return {}
-    return {"board": f"{board.name} ({board.part}): {config.groups} groups, {config.multiplier}, memory of "
-                     f"{board.memory.usable_gbs:g} GB/s"}
+    views = Views.of(wave)
+    return {"GTKWave": f"gtkwave {views.gtkwave}", "Surfer": f"surfer --command-file {views.surfer} {wave}"}
 
 
-def classes_table(outcome: Outcome, report: dict[str, Any], where: str = "in hardware") -> Table:
+def wave_rows(report: Mapping[str, Any]) -> dict[str, str]:
+    """Rows that name the waveform and say how to open it."""
+    return {"waveform": escape(report["waveform"]),
+            **{f"open in {name}": escape(command) for name, command in report["wave_viewers"].items()}}
+
+
+def tables(report: Mapping[str, Any]) -> Group:
+    """What ``sievit sim`` prints, from its report."""
+    return Group(classes_table(report), _figures(report), breakdown.breakdown_table(report["breakdown"]["cycles"]))
+
+
+def board_keys(board: Board | None) -> dict[str, Any]:
+    """Keys of a report that say which board it is about; None without one."""
+    return {"board": board.name if board else None, "board_part": board.part if board else None,
+            "board_memory_gbs": board.memory.usable_gbs if board else None}
+
+
+def board_row(report: Mapping[str, Any]) -> dict[str, str]:
+    """The row that names the board and the configuration chosen for it; empty without a board."""
+    if report["board"] is None:
+        return {}
+    hardware = report["hardware"]
+    return {"board": escape(f"{report['board']} ({report['board_part']}): {hardware['groups']} groups, "
+                            f"{hardware['multiplier']}, memory of {report['board_memory_gbs']:g} GB/s")}
+
+
+def hardware_row(report: Mapping[str, Any]) -> dict[str, str]:
+    """The row about the array."""
+    hardware = report["hardware"]
+    return {"hardware": f"{hardware['clusters']} clusters, {report['peak_macs_per_cycle']} MACs per cycle, "
+                        f"{hardware['bus_bits']}-bit memory"}
+
+
+def classes_table(report: Mapping[str, Any], where: str = "in hardware") -> Table:
     """The best classes and their logits."""
-    table = Table(title=f"{outcome.artifact.model}: best classes {where}", title_justify="left")
+    table = Table(title=f"{report['model']}: best classes {where}", title_justify="left")
     table.add_column("class")
-    table.add_column("probability", justify="right")
-    table.add_column("logit", justify="right")
-    table.add_column("golden logit", justify="right")
+    for heading in ("probability", "logit", "golden logit"):
+        table.add_column(heading, justify="right")
+    golden = {entry["class"]: entry["logit"] for entry in report["golden_top5"]}
     for entry in report["top5"]:
-        table.add_row(entry["name"], f"{100 * entry['probability']:.1f} %", str(entry["logit"]),
-                      str(int(outcome.golden.logits[entry["class"]])))
+        table.add_row(escape(entry["name"]), f"{100 * entry['probability']:.1f} %", str(entry["logit"]),
+                      str(golden.get(entry["class"], "not among the best")))
     return table
 
 
-def _figures(outcome: Outcome, report: dict[str, Any]) -> Table:
-    config, stalls = outcome.config, report["stalls"] | {"total": report["stall_cycles"]}
+def figures_table(rows: Mapping[str, str]) -> Table:
+    """Figures with their names."""
     table = Table(show_header=False)
+    for name, text in rows.items():
+        table.add_row(name, text)
+    return table
+
+
+def _figures(report: Mapping[str, Any]) -> Table:
     verdict = (f"[bold green]yes[/]: {report['checkpoints']} checkpoints, {report['integers_compared']:,} integers"
-               if report["bit_exact"] else f"[bold red]no[/]: {report['mismatch']}")
-    causes = ", ".join(f"{name} {count:,}" for name, count in stalls.items() if name != "total")
+               if report["bit_exact"] else f"[bold red]no[/]: {escape(report['mismatch'])}")
+    causes = ", ".join(f"{name} {count:,}" for name, count in report["stalls"].items())
     rows = {
         "bit exact": verdict,
-        "weights": report["weights"],
-        **board_row(outcome.board, config),
-        "hardware": f"{config.clusters} clusters, {config.macs_per_cycle} MACs per cycle, {config.bus_bits}-bit memory",
+        "weights": escape(report["weights"]),
+        **board_row(report),
+        **hardware_row(report),
         "cycles": f"{report['cycles']:,} (model: {report['expected_cycles']:,})",
         "time": f"{report['milliseconds']:.3f} ms, {report['images_per_second']:,.1f} images/s one by one at "
-                f"{config.clock_mhz:g} MHz (target clock, not placed and routed)",
+                f"{report['hardware']['clock_mhz']:g} MHz (target clock, not placed and routed)",
         "useful MACs / peak": f"{100 * report['utilization']:.1f} %  ({report['useful_macs']:,} MACs)",
         "cycles / lower bound": f"{report['cycles_over_lower_bound']:.3f}  (bound {report['lower_bound_cycles']:,})",
         "tokens alive": " ".join(map(str, report["tokens"])),
-        "stall cycles": f"{stalls['total']:,}  ({causes})",
+        "stall cycles": f"{report['stall_cycles']:,}  ({causes})",
         "wall clock": f"{report['wall_seconds']:.1f} s, of it simulation {report['simulation_seconds']:.1f} s",
     }
     if report["constant_checkpoints"]:
         rows["constant data"] = f"[yellow]{', '.join(report['constant_checkpoints'])}"
     if report["waveform"]:
-        rows["waveform"] = report["waveform"]
-    for name, text in rows.items():
-        table.add_row(name, text)
-    return table
+        rows |= wave_rows(report)
+    return figures_table(rows)

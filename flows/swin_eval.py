@@ -8,17 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.text import Text
-
 from flows.accuracy import Row, choose_images, labels_in, rows_of
 from flows.contracts.images import open_images
-from flows.eval_report import accuracy_table
 from flows.runs import stamp
 
 Progress = Callable[[str, float], None]
-
-FLOAT_ONLY = "a Swin runs in PyTorch only: no fake-quantized and no integer network, no cycles"
 
 
 @dataclass(frozen=True)
@@ -88,14 +82,3 @@ def swin_report(result: SwinEvaluation) -> dict[str, Any]:
     """Everything, as JSON can hold it; the names are those of :func:`flows.eval_report.report_of`."""
     fields = dataclasses.asdict(result)
     return {**stamp("eval"), "architecture": "swin", "networks": {"float": fields.pop("row")}, **fields}
-
-
-def swin_tables(result: SwinEvaluation) -> RenderableType:
-    """What is shown on the screen."""
-    lines = [
-        f"weights: {result.weights}",
-        f"MACs: {result.macs:,} of {result.dense_macs:,} dense ({result.dense_macs / result.macs:.2f} times fewer)",
-        f"parameters: {result.parameters:,}",
-        FLOAT_ONLY,
-    ]
-    return Group(accuracy_table(result.model, result.images, {"float": result.row}), *map(Text, lines))

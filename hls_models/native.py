@@ -14,15 +14,12 @@ from flows.contracts.errors import SimulationError
 from flows.contracts.hardware import PAGE_BYTES, WORD_BITS, HardwareConfig, ceil_div
 from flows.contracts.registers import TOKENS_KEPT_ENTRIES, Error, error_text
 from hls_models.build import FAST, build_library
+from hls_models.registers import STATUS, STATUS_WORDS
 from sim.probes import RECORD
 
 LOGIT_WORD_BYTES = WORD_BITS // 8
 UNWRITTEN = 0xA5
 """What output buffers hold before the run."""
-STATUS = {"ERROR": 0, "STEP": 1, "SLOTS": 2, "TOKENS": 3, "IMAGES_DONE": 4, "CONFIG_HASH": 5}
-"""Places in the status array, by the name of the hardware's register."""
-STATUS_KEPT = 8
-STATUS_WORDS = STATUS_KEPT + TOKENS_KEPT_ENTRIES
 
 
 class EngineError(SimulationError):
@@ -112,7 +109,7 @@ class Engine:
         if code != Error.NONE:
             raise EngineError(code)
         registers: dict[str, int | list[int]] = {name: int(status[place]) for name, place in STATUS.items()}
-        registers["TOKENS_KEPT"] = status[STATUS_KEPT:].tolist()
+        registers["TOKENS_KEPT"] = status[:TOKENS_KEPT_ENTRIES].tolist()
         return EngineRun(output, self._records(), registers)
 
     def _images(self, stream: np.ndarray, images: list[np.ndarray]) -> list[np.ndarray]:

@@ -141,6 +141,16 @@ extern "C" void vit_accel(const sievit::StreamWord *program, const sievit::Strea
 #pragma HLS INTERFACE m_axi port=program bundle=gmem0 offset=slave depth=sievit::Params::PROGRAM_DEPTH max_read_burst_length=64
 #pragma HLS INTERFACE m_axi port=image bundle=gmem1 offset=slave depth=sievit::Params::IMAGE_DEPTH max_read_burst_length=64
 #pragma HLS INTERFACE m_axi port=output bundle=gmem1 offset=slave depth=sievit::Params::OUTPUT_DEPTH max_write_burst_length=64
+#ifdef SIEVIT_OFFSETS  // the IP flow; in the kernel flow the tool insists on its own (registers.py)
+#pragma HLS INTERFACE s_axilite port=program offset=0x10
+#pragma HLS INTERFACE s_axilite port=image offset=0x1c
+#pragma HLS INTERFACE s_axilite port=output offset=0x28
+#pragma HLS INTERFACE s_axilite port=program_words offset=0x34
+#pragma HLS INTERFACE s_axilite port=images offset=0x80
+#pragma HLS INTERFACE s_axilite port=image_stride offset=0x90
+#pragma HLS INTERFACE s_axilite port=output_stride offset=0x98
+#pragma HLS INTERFACE s_axilite port=status offset=0x100
+#else
 #pragma HLS INTERFACE s_axilite port=program
 #pragma HLS INTERFACE s_axilite port=image
 #pragma HLS INTERFACE s_axilite port=output
@@ -149,6 +159,7 @@ extern "C" void vit_accel(const sievit::StreamWord *program, const sievit::Strea
 #pragma HLS INTERFACE s_axilite port=image_stride
 #pragma HLS INTERFACE s_axilite port=output_stride
 #pragma HLS INTERFACE s_axilite port=status
+#endif
 #pragma HLS INTERFACE s_axilite port=return
     using namespace sievit;
     const StreamWord first = program[0];

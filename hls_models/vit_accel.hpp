@@ -9,16 +9,16 @@ namespace sievit {
 
 typedef Word<Params::STREAM_BITS> StreamWord;
 
-// What the array `status` of the top function holds.
+// What the array `status` of the top function holds: tokens alive after each drop, and then (registers.py):
 enum StatusWord {
-    STATUS_ERROR = 0,
-    STATUS_STEP = 1,
-    STATUS_SLOTS = 2,
-    STATUS_TOKENS = 3,
-    STATUS_IMAGES_DONE = 4,
-    STATUS_CONFIG_HASH = 5,
-    STATUS_TOKENS_KEPT = 8,
-    STATUS_WORDS = STATUS_TOKENS_KEPT + TOKENS_KEPT_ENTRIES,
+    STATUS_TOKENS_KEPT = 0,
+    STATUS_ERROR = TOKENS_KEPT_ENTRIES,
+    STATUS_STEP,
+    STATUS_SLOTS,
+    STATUS_TOKENS,
+    STATUS_IMAGES_DONE,
+    STATUS_CONFIG_HASH,
+    STATUS_WORDS,
 };
 
 }  // namespace sievit

@@ -72,7 +72,7 @@ class _Fifo(SyncFIFOBuffered):
         self._attributes = attributes
         super().__init__(width=width, depth=depth)
 
-    def elaborate(self, platform: Any) -> Module:
+    def elaborate(self, platform: Any) -> Any:
         m = super().elaborate(platform)
         m.submodules.storage.attrs.update(self._attributes)
         return m

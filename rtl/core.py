@@ -24,6 +24,7 @@ from rtl.operands import Operands
 from rtl.residual import Residual
 from rtl.sequencer import Sequencer
 from rtl.shared import shared_component
+from rtl.skid import Skid
 from rtl.softmax import Exp
 from rtl.token_drop import Select
 
@@ -47,7 +48,7 @@ NORM_CYCLES = Residual.STATISTICS - Residual.LATENCY
 LOAD_DELAY = Operands.LATENCY - 1
 """Cycles from the decoder to the clusters' shadow registers, beyond the decoder's own register.
 
-A slot's blocks are sent before it is taken, and the next slot's blocks from the cycle after that on. Its first row,
+A slot's blocks are sent before it is taken, and the next slot's blocks from two cycles after that on. Its first row,
 with which the blocks become active, reaches the clusters ``Operands.LATENCY`` cycles after it is issued; with this
 delay the last word of its own blocks comes before that row, and the first word of the next ones with it, which is soon
 enough (``Cluster.SWAP``). Scores take ``Exp.LATENCY`` cycles longer to the clusters, and so do the value tiles loaded
@@ -81,7 +82,7 @@ class Core(wiring.Component):
     selecting : :py:`Out(1)`
         Token selection runs; it does not stop at ``clear``.
     progress : :py:`Out(1)`
-        Something moves; for the watchdog.
+        Something has moved in the cycle before; for the watchdog.
     logit_words, send : the output buffer, logits : :py:`Out(stream.Signature(256))`
     step : :py:`Out(16)`, tokens : :py:`Out(9)`
     kept : :py:`Out(1)`, kept_tokens : :py:`Out(9)`
@@ -161,10 +162,13 @@ class Core(wiring.Component):
         """Program stream, decoder and sequencer. All groups are in step: the first one speaks for them."""
         decoder, sequencer, first = self._decoder, self._sequencer, self._groups[0]
         outdated = self._outdated(m)
-        wiring.connect(m, wiring.flipped(self.program), decoder.program)
+        m.submodules.program_skid = skid = Skid(self.config.stream_bits)
+        wiring.connect(m, wiring.flipped(self.program), skid.i)
+        wiring.connect(m, skid.o, decoder.program)
         wiring.connect(m, decoder.step, sequencer.step)
         wiring.connect(m, decoder.slot, sequencer.slot)
         m.d.comb += [
+            skid.clear.eq(self.clear),
             decoder.clear.eq(self.clear),
             decoder.start.eq(self.start | self.clear),
             decoder.tokens.eq(sequencer.tokens),
@@ -186,11 +190,11 @@ class Core(wiring.Component):
         m.d.comb += [
             image.clear.eq(self.clear),
             image.again.eq(self.again),
-            self.next_image.eq(decoder.hello.valid & self.again),
             image.address.eq(self.image_address),
             image.images.eq(self.images),
             image.stride.eq(self.image_stride),
         ]
+        m.d.sync += self.next_image.eq(decoder.hello.valid & self.again)
 
     def _outdated(self, m: Module) -> Value:
         """What the groups say of their norm pass is still about the step before: the answer takes a round trip."""
@@ -350,14 +354,16 @@ class Core(wiring.Component):
         decoder, sequencer = self._decoder, self._sequencer
         quiet = ~sequencer.running
         at_rest = Signal()
-        m.d.sync += at_rest.eq(decoder.finished & sequencer.idle & ~self._image.loading)
+        m.d.sync += [
+            at_rest.eq(decoder.finished & sequencer.idle & ~self._image.loading),
+            self.progress.eq((self.program.valid & self.program.ready) | (self.image.valid & self.image.ready)
+                             | sequencer.valid.any()),
+        ]
         loading: Value = quiet & ~decoder.slot.valid & ~sequencer.wait_step & ~decoder.finished
         m.d.comb += [
             self.finished.eq(decoder.finished & at_rest),
             self.error.eq(decoder.error),
             self.selecting.eq(self._select.busy),
-            self.progress.eq((self.program.valid & self.program.ready) | (self.image.valid & self.image.ready)
-                             | sequencer.valid.any()),
             self.step.eq(sequencer.current.index),
             self.tokens.eq(sequencer.tokens),
             self.take.eq(sequencer.take),

@@ -8,7 +8,7 @@ that wait for the fused token (``HardwareConfig.fuse_stages``) account for it.
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, ResetInserter, Signal, Value
+from amaranth.hdl import Cat, Module, ResetInserter, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -16,7 +16,7 @@ from amaranth.lib.wiring import In, Out
 from rtl.decoder import WordWrite
 from rtl.delay import delayed
 
-__all__ = ["WriteCrossing", "crossed", "registered"]
+__all__ = ["WriteCrossing", "crossed", "crossing_bits", "registered"]
 
 NO_SHIFT_REGISTER = {"shreg_extract": "no"}
 """Keeps synthesis from making a shift register in a LUT of the stages: they have to lie apart."""
@@ -70,7 +70,8 @@ class WriteCrossing(wiring.Component):
         fields = ("address", "word", "data")
         sent, heard, far_clear = Signal(), Signal(), Signal()
         out = Signal(range(self.DEPTH + 1))
-        m.d.comb += [self.i.ready.eq(out != self.DEPTH), sent.eq(self.i.valid & self.i.ready)]
+        # The highest bit is set when there are DEPTH words, a power of two, and never more.
+        m.d.comb += [self.i.ready.eq(~out[-1]), sent.eq(self.i.valid & self.i.ready)]
         m.d.sync += out.eq(out + sent - heard)
         with m.If(self.clear):
             m.d.sync += out.eq(0)
@@ -119,6 +120,16 @@ def crossed(m: Module, name: str, far: Any, stages: int, clear: Value, *, consta
         else:
             _cross(m, f"{name}_{member}", description, here, there, 0 if member in constant else stages)
     return near
+
+
+def crossing_bits(far: wiring.Signature) -> dict[str, int]:
+    """Bits of a component's interface by member, as :func:`crossed` gives registers to them."""
+    return {name: _port_bits(member) if member.is_port else sum(map(_port_bits, member.signature.members.values()))
+            for name, member in far.members.items()}
+
+
+def _port_bits(port: Any) -> int:
+    return Shape.cast(port.shape).width
 
 
 def _cross(m: Module, name: str, description: Any, here: Any, there: Any, stages: int) -> None:

@@ -84,7 +84,7 @@ class State(enum.Enum):
 class Decoder(wiring.Component):
     """Reads packets, holds a loaded slot ahead of the sequencer, and the header of the next one.
 
-    Blocks of a slot are sent from the cycle after the slot before has been taken: they travel as long as that slot's
+    Blocks of a slot are sent from two cycles after the slot before has been taken: they travel as long as that slot's
     first row does, and find the shadow registers free when they arrive (see :data:`rtl.core.LOAD_DELAY`).
 
     Parameters
@@ -207,7 +207,6 @@ class Decoder(wiring.Component):
         self._next = Signal(self.slot_layout, reset_less=True)  # header of the slot after the pending one
         self._slot = Signal(self.slot_layout, reset_less=True)
         self._slot_valid = Signal()
-        self._slot_free = Signal()
         self._parameter_sets = Signal(range(ColumnQueue.SETS + 1))  # loaded, and not yet active
         self._parameters_loaded = Signal()
         self._tile_wait = Signal()
@@ -222,7 +221,6 @@ class Decoder(wiring.Component):
             self.step.valid.eq(self._step_valid),
             self.slot.payload.eq(self._slot),
             self.slot.valid.eq(self._slot_valid),
-            self._slot_free.eq(~self._slot_valid | self.slot.ready),
         ]
         m.d.sync += self._parameter_sets.eq(self._parameter_sets + self._parameters_loaded - self.parameters_taken)
         with m.If(self.slot.valid & self.slot.ready):
@@ -386,7 +384,9 @@ class Decoder(wiring.Component):
                 with m.If(self.program.valid):
                     self._header_word(m, first=False)
             with m.Case(State.SLOT_MASK):
-                with m.If(~self._tile_wait & self._slot_free):
+                # In the cycle in which a slot is taken the next one does not move up yet: whether it is taken is known
+                # too late in that cycle.
+                with m.If(~self._tile_wait & ~self._slot_valid):
                     m.d.sync += [self._slot.eq(self._next), todo.eq(self._mask), self._count.eq(0),
                                  skip.eq(self._mask == 0),
                                  parameters_left.eq(Mux(self._next.drain, words, 0)),

@@ -40,7 +40,7 @@ class ImageLoader(wiring.Component):
     available : :py:`Out(8)`
         Columns that have been written completely.
     loading : :py:`Out(1)`
-        Words of the image are still to come.
+        Words of the image are still to come; from the second cycle after ``hello`` on.
 
     Throughput
     ----------
@@ -98,10 +98,9 @@ class ImageLoader(wiring.Component):
                              self.loading.eq(part != per_token - 1)]
         with m.If(self.hello.valid):
             m.d.sync += [tokens.eq(hello.image_tokens), per_token.eq(hello.image_words), token.eq(0), part.eq(0),
-                         self.available.eq(0),
-                         self.loading.eq((hello.image_tokens != 0) & (hello.image_words != 0))]
+                         self.available.eq(0)]
+        with m.If(start[0]):
+            m.d.sync += [words.eq(tokens * per_token), self.loading.eq((tokens != 0) & (per_token != 0))]
         with m.If(self.clear):
             m.d.sync += self.loading.eq(0)
-        with m.If(start[0]):
-            m.d.sync += words.eq(tokens * per_token)
         return m

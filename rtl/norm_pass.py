@@ -105,9 +105,12 @@ class NormPass(wiring.Component):
         m.d.sync += under_way.eq(Mux(running, self.LATENCY, Mux(under_way == 0, 0, under_way - 1)))
         m.d.comb += [
             self.busy.eq(running),
-            self.storing.eq(running | (under_way != 0)),
             self.read_address.eq(base + token),
         ]
+        # under_way != 0, known at the start of the cycle: a step's start hangs on it.
+        trailing = Signal()
+        m.d.sync += trailing.eq(running | (under_way > 1))
+        m.d.comb += self.storing.eq(running | trailing)
 
         gamma, beta = self._parameters(m, column)
         statistic = self._statistics(m, token)

@@ -24,6 +24,7 @@ from flows.contracts.hardware import BLOCK, PAGE_BYTES, WORD_BITS, HardwareConfi
 from flows.contracts.registers import Error, error_text
 from sim import probes
 from sim.runner import ROOT, Build, build, run
+from sim.traced_verilog import for_waveform
 from sim.verilog_source import Source
 
 LOGIT_WORD_BYTES = WORD_BITS // 8
@@ -284,8 +285,9 @@ def run_frames(frames: Sequence[Frame], config: HardwareConfig, *, memory: Memor
 def build_accelerator(config: HardwareConfig, *, trace: bool = False, assertions: bool = False,
                       optimize: str = "-O2 -march=native") -> Build:
     """Build the simulator of an accelerator, or find it built before."""
+    verilog = for_waveform(verilog_of(config)) if trace else verilog_of(config)
     sources = [probes.render_testbench(config.bus_bits, config.groups), *probes.support_sources(),
-               Source("vit_accel.v", verilog_of(config))]
+               Source("vit_accel.v", verilog)]
     return build(sources, name="accelerator", toplevel="tb", trace=trace, assertions=assertions, optimize=optimize)
 
 

@@ -42,6 +42,47 @@ class Comparison:
     constant: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Difference:
+    """One way in which the hardware and the golden model differ.
+
+    Attributes
+    ----------
+    cycle : of the record, counted from the release of reset; None for a word that never came
+    text : the difference in words
+    unit : probe unit
+    step : name
+    checkpoint : name, where the record belongs to one
+    head : of scores, otherwise None
+    token, channel : place of a wrong integer; the channel of a score is its key
+    hardware, golden : both integers, where it is a wrong integer
+    """
+
+    cycle: int | None
+    text: str
+    unit: str
+    step: str
+    checkpoint: str = ""
+    head: int | None = None
+    token: int | None = None
+    channel: int | None = None
+    hardware: int | None = None
+    golden: int | None = None
+
+    @property
+    def when(self) -> int:
+        """For sorting: what never came is after everything else."""
+        return 1 << 62 if self.cycle is None else self.cycle
+
+
+class RecordMismatchError(MismatchError):
+    """The comparison failed at :attr:`difference`, the first one in time."""
+
+    def __init__(self, difference: Difference) -> None:
+        super().__init__(difference.text)
+        self.difference = difference
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """A checkpoint (or the part of one) as a unit sees it.
@@ -55,7 +96,7 @@ class Part:
     values : int64 ``(columns, tokens, 16)``
     channels : channels (or keys) that exist; lanes from there on are padding
     lane : type of a lane, the checkpoint's: activations are int8 or uint8 in the same memory
-    where : more words for messages, for example the head
+    head : of scores, otherwise None
     """
 
     unit: str
@@ -65,7 +106,12 @@ class Part:
     values: np.ndarray
     channels: int
     lane: str
-    where: str = ""
+    head: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The checkpoint in messages."""
+        return self.checkpoint if self.head is None else f"{self.checkpoint}, head {self.head}"
 
 
 def parts_of(step: str, checkpoints: Mapping[str, np.ndarray], config: HardwareConfig,
@@ -116,7 +162,7 @@ def _parts_of(step: str, arrays: Mapping[str, np.ndarray], config: HardwareConfi
                     continue
                 score = arrays[f"{block}.score"][head]
                 yield Part("S", f"{block}.score", local * config.score_stride, 0, _columns(score, SCORE_MASKED),
-                           score.shape[1], score.dtype.str, f", head {head}")
+                           score.shape[1], score.dtype.str, head)
         elif kind == "context":
             of_head = width // heads // BLOCK
             yield from _matrix("A", f"{block}.context", arrays, width // BLOCK, unused=unused,
@@ -164,7 +210,7 @@ def compare(checkpoints: Mapping[str, np.ndarray], records: np.ndarray, steps: S
     ------
     MismatchError
         Naming step, unit, token and channel of the first wrong integer in time, both values, and the cycle; or what
-        is missing or superfluous.
+        is missing or superfluous. A :class:`RecordMismatchError` wherever it is about a single record or word.
     """
     if len(records) and int(records["step"].max()) >= len(steps):
         raise MismatchError(f"a record has step {int(records['step'].max())}, the program has {len(steps)} steps")
@@ -177,14 +223,14 @@ def compare(checkpoints: Mapping[str, np.ndarray], records: np.ndarray, steps: S
     compared: dict[str, int] = {}
     for index, step in enumerate(steps):
         parts = parts_of(step, checkpoints, config, unused)
-        differences = []
+        differences: list[Difference] = []
         for unit, probe in enumerate(PROBES):
             place = index * len(PROBES) + unit
             mine = records[order[bounds[place]:bounds[place + 1]]]
             expected = [part for part in parts if part.unit == probe.unit]
             differences += _compare_unit(step, probe.unit, expected, mine)
         if differences:
-            raise MismatchError(min(differences)[1])
+            raise RecordMismatchError(min(differences, key=lambda found: (found.when, found.text)))
         for part in parts:
             compared[part.checkpoint] = compared.get(part.checkpoint, 0) + part.values.size
     if left := [name for name in checkpoints if name not in compared and not _all_unused(name, checkpoints, unused)]:
@@ -224,67 +270,80 @@ def step_cycles(records: np.ndarray, total: int) -> list[int]:
     return [int(span) for span in spans] + [int(total - spans.sum())] if len(starts) else []
 
 
-def _compare_unit(step: str, unit: str, parts: Sequence[Part], records: np.ndarray) -> list[tuple[int, str]]:
-    """The earliest difference of each kind as ``(cycle, message)``; a missing value comes after all others."""
+def _compare_unit(step: str, unit: str, parts: Sequence[Part], records: np.ndarray) -> list[Difference]:
+    """The earliest difference of each kind."""
     title = PROBES[UNITS[unit]].title
     name = f"unit {unit} ({title}), step {step}"
+
+    def first(some: np.ndarray, text: str) -> Difference:
+        record = some[np.argmin(some["cycle"])]
+        cycle, column, token = int(record["cycle"]), int(record["column"]), int(record["token"])
+        words = f"{name}: {text.format(column=column, token=token)} (cycle {cycle})"
+        return Difference(cycle, words, unit, step, token=token)
+
     if not parts:
-        return [_first(records, f"{name}: unexpected record of column {{column}}, token {{token}}")] \
-            if len(records) else []
+        return [first(records, "unexpected record of column {column}, token {token}")] if len(records) else []
     columns, tokens = records["column"].astype(np.int64), records["token"].astype(np.int64)
-    last = max(part.first_column + part.values.shape[0] for part in parts)
-    row_of = np.full(max(last, int(columns.max(initial=0)) + 1), -1)
-    row = 0
-    for part in parts:
-        count = part.values.shape[0]
-        row_of[part.first_column:part.first_column + count] = np.arange(row, row + count)
-        row += count
+    row_of = rows_of(parts, int(columns.max(initial=0)))
     values = np.concatenate([part.values for part in parts])
     rows, alive = row_of[columns], values.shape[1]
     outside = (rows < 0) | (tokens >= alive)
-    found: list[tuple[int, str]] = []
+    found: list[Difference] = []
     if outside.any():
-        found.append(_first(records[outside], f"{name}: unexpected record of column {{column}}, token {{token}} "
-                                              f"({alive} tokens are alive)"))
+        found.append(first(records[outside], "unexpected record of column {column}, token {token} "
+                                             f"({alive} tokens are alive)"))
     inside = np.flatnonzero(~outside)
     place = rows[inside] * alive + tokens[inside]
     again = np.ones(len(inside), bool)
     again[np.unique(place, return_index=True)[1]] = False
     if again.any():
-        found.append(_first(records[inside[again]], f"{name}: column {{column}}, token {{token}} was written twice"))
+        found.append(first(records[inside[again]], "column {column}, token {token} was written twice"))
     wrong = lanes_of(records[inside], parts[0].lane) != values[rows[inside], tokens[inside]]
     if wrong.any():
-        found.append(_first_wrong(name, parts, records[inside], wrong, values[rows[inside], tokens[inside]], unit))
+        found.append(_first_wrong(name, step, parts, records[inside], wrong, values[rows[inside], tokens[inside]]))
     missing = np.setdiff1d(np.arange(values.shape[0] * alive), place)
     if missing.size:
         at, token = divmod(int(missing[0]), alive)
         part, column = _locate(parts, at)
-        text = (f"{name}, {part.checkpoint}{part.where}: {missing.size} of {values.shape[0] * alive} words are "
+        text = (f"{name}, {part.name}: {missing.size} of {values.shape[0] * alive} words are "
                 f"missing, first column {column}, token {token}")
-        found.append((1 << 62, text))
+        found.append(Difference(None, text, unit, step, part.checkpoint, part.head, token,
+                                part.first_channel + (column - part.first_column) * BLOCK))
     return found
 
 
-def _first(records: np.ndarray, text: str) -> tuple[int, str]:
-    record = records[np.argmin(records["cycle"])]
-    cycle = int(record["cycle"])
-    return cycle, text.format(column=int(record["column"]), token=int(record["token"])) + f" (cycle {cycle})"
+def rows_of(parts: Sequence[Part], last_column: int = 0) -> np.ndarray:
+    """By column: its row in the parts' values one behind the other, -1 for a column of none of them."""
+    last = max(part.first_column + part.values.shape[0] for part in parts)
+    row_of = np.full(max(last, last_column + 1), -1)
+    row = 0
+    for part in parts:
+        count = part.values.shape[0]
+        row_of[part.first_column:part.first_column + count] = np.arange(row, row + count)
+        row += count
+    return row_of
 
 
-def _first_wrong(name: str, parts: Sequence[Part], records: np.ndarray, wrong: np.ndarray, expected: np.ndarray,
-                 unit: str) -> tuple[int, str]:
-    """Message for the earliest wrong integer."""
+def _first_wrong(name: str, step: str, parts: Sequence[Part], records: np.ndarray, wrong: np.ndarray,
+                 expected: np.ndarray) -> Difference:
+    """The earliest wrong integer."""
     bad = np.flatnonzero(wrong.any(1))
     at = bad[np.argmin(records["cycle"][bad])]
     record, lane = records[at:at + 1], int(np.argmax(wrong[at]))
     column = int(record["column"][0])
     part = next(p for p in parts if p.first_column <= column < p.first_column + p.values.shape[0])
     channel = part.first_channel + (column - part.first_column) * BLOCK + lane
-    got, cycle = int(lanes_of(record, part.lane)[0, lane]), int(record["cycle"][0])
-    kind = "key" if unit == "S" else "class" if unit == "L" else "channel"
+    got, cycle, token = int(lanes_of(record, part.lane)[0, lane]), int(record["cycle"][0]), int(record["token"][0])
     padding = " (padding)" if channel >= part.channels else ""
-    place = f"{part.checkpoint}{part.where}, token {int(record['token'][0])}, {kind} {channel}{padding}"
-    return cycle, f"{name}, {place}: hardware {got}, golden {int(expected[at, lane])} (cycle {cycle})"
+    place = f"{part.name}, token {token}, {kind_of(part.unit)} {channel}{padding}"
+    text = f"{name}, {place}: hardware {got}, golden {int(expected[at, lane])} (cycle {cycle})"
+    return Difference(cycle, text, part.unit, step, part.checkpoint, part.head, token, channel, got,
+                      int(expected[at, lane]))
+
+
+def kind_of(unit: str) -> str:
+    """What the last axis of a unit's values counts."""
+    return "key" if unit == "S" else "class" if unit == "L" else "channel"
 
 
 def _locate(parts: Sequence[Part], row: int) -> tuple[Part, int]:

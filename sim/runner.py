@@ -137,6 +137,8 @@ def build(design: Elaboratable | Source | Path | str | Sequence[Source | Path | 
     wave_name = (("dump.fst" if has_fst_libraries() else "dump.vcd") if trace else None)
     arguments = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing", "-Wno-fatal", "-Wno-WIDTH",
                  "--assert" if assertions else "--noassert"]
+    if trace:
+        arguments.append("--trace-underscore")  # private signals of a component are what one looks for
     if wave_name == "dump.fst":
         arguments.append("--trace-fst")
     arguments += [f"-G{key}={value}" for key, value in (parameters or {}).items()]

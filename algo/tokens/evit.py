@@ -6,8 +6,7 @@ heads. The best stay in their order, the others are fused into one last token, t
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -21,39 +20,6 @@ Observer = Callable[[str, Tensor], None]
 SCORE_ONE = 1 << 16
 """A score of 1.0 (16 fraction bits)."""
 SCORE_LIMIT = 1 << 21
-
-
-def kept_tokens(keep: float, tokens: int) -> int:
-    """``ceil(keep * (tokens - 1))``, EViT's count, safe against rounding such as ``0.7 * 10 = 7.000000000000001``."""
-    return math.ceil(keep * (tokens - 1) - 1e-9)
-
-
-def topk_schedule(tokens: int, layers: Iterable[int], keep: float) -> dict[int, TokenDrop]:
-    """The drop of each layer in ``layers`` when every one keeps the share ``keep`` of its patch tokens.
-
-    Layers where that would drop nothing are left out.
-
-    Parameters
-    ----------
-    tokens : tokens entering the network, CLS included
-    layers : 0-based blocks after whose attention tokens are dropped
-    keep : 0..1, excluding 0
-
-    Raises
-    ------
-    ConfigError
-        When ``keep`` is out of range.
-    """
-    if not 0 < keep <= 1:
-        raise ConfigError(f"keep_tokens must be above 0 and at most 1, not {keep}")
-    drops = {}
-    for layer in sorted(layers):
-        kept = kept_tokens(keep, tokens)
-        if kept >= tokens - 1:
-            continue
-        drops[layer] = TokenDrop("topk", keep=kept)
-        tokens = kept + 2
-    return drops
 
 
 def threshold_drop(probability: float, heads: int) -> TokenDrop:

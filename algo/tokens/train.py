@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from algo.tokens.evit import SCORE_ONE, kept_tokens
+from algo.tokens.count import kept_tokens
+from algo.tokens.evit import SCORE_ONE
 from flows.contracts.artifact import TokenDrop
 
 TokenRule = Callable[[Tensor, Tensor, "Tensor | None"], "tuple[Tensor, Tensor | None]"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from algo.tokens.evit import threshold_drop, topk_schedule
+from algo.tokens.count import topk_schedule
+from algo.tokens.evit import threshold_drop
 from algo.tokens.train import TokenRule, keep_above, scheduled_rules
 from algo.train.recipe import Tokens
 from algo.train.schedule import kept_token_share

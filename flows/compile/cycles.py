@@ -195,7 +195,7 @@ class _Model:
         self._read(packet.position, packet.header)
         # Keys do not exist before the step has begun.
         barrier = self.begin - 1 if self.first and tile is Tile.KEY else 0
-        self.decoder = max(self.decoder, self.slot_start, barrier) + self.timing.slot_decode
+        self.decoder = max(self.decoder, self.slot_start + self.timing.slot_free, barrier) + self.timing.slot_decode
         valid = [entry for entry in packet.clusters if entry["valid"]]
         if tile is not Tile.STREAM:
             valid = [entry for entry in valid if entry["key_block"] < ceil_div(self.tokens, BLOCK)]

@@ -37,10 +37,10 @@ def replacing(path: Path | str) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def write_json(path: Path | str, content: Mapping[str, Any]) -> None:
+def write_json(path: Path | str, content: Mapping[str, Any], *, indent: int | None = 2) -> None:
     """Write a report; NumPy numbers and arrays become plain ones, everything else JSON has no word for its text."""
     with replacing(path) as part:
-        part.write_text(json.dumps(content, indent=2, default=_plain) + "\n")
+        part.write_text(json.dumps(content, indent=indent, default=_plain) + "\n")
 
 
 def _plain(value: object) -> object:

@@ -5,6 +5,7 @@ Control, interrupt and address registers lie where the ap_ctrl_hs protocol of Vi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
@@ -205,10 +206,10 @@ def offset(name: str, index: int = 0) -> int:
     return found.offset + 4 * index
 
 
-def markdown() -> str:
-    """The register map as a table for the documentation."""
+def markdown(registers: Sequence[Register] = REGISTERS) -> str:
+    """A register map as a table for the documentation."""
     lines = ["| offset | register | bits | access | meaning |", "|---|---|---|---|---|"]
-    for entry in REGISTERS:
+    for entry in registers:
         name = entry.name if entry.count == 1 else f"{entry.name}[0..{entry.count - 1}]"
         lines.append(f"| `{entry.offset:#05x}` | {name} | 31:0 | {entry.access.value} | {entry.doc} |")
         for field in entry.fields:

@@ -34,7 +34,9 @@ class Timing:
     divide: int = 24
     """Further cycles while context drains: the softmax division."""
     slot_decode: int = 1
-    """Between a slot's header, or the start of the slot before if that is later, and its blocks."""
+    """Between a slot's header, or the place that the slot before has left if that is later, and its blocks."""
+    slot_free: int = 1
+    """From a slot's start until its place in the decoder is free for the next one."""
     tile_extra: int = 1
     """Cycles of a slot's tiles beyond their words."""
     key_extra: int = 1

@@ -33,7 +33,7 @@ UNITS = (
     *((f"vit_accel.top.core.{name}", name) for name in (
         "decoder", "sequencer", "key_value", "token_drop", "image_loader")),
     ("vit_accel.top.core.row_exchange", "exchange"), ("vit_accel.top.core.part_sum", "exchange"),
-    ("vit_accel.top.core", "core"),
+    ("vit_accel.top.core.group", "crossing"), ("vit_accel.top.core", "core"),
     *((f"vit_accel.top.{name}", name) for name in ("control", "axi_read", "axi_write", "program_store")),
     ("vit_accel", "top"),
     *((f"sievit_group.operands.{name}", "group.banks") for name in "xas"),

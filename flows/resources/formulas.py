@@ -6,6 +6,7 @@ coefficients are near one; ``base`` is what does not depend on sizes.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 
 from flows.contracts.hardware import BLOCK, ROW_BITS, WORD_BITS, HardwareConfig, ceil_div
@@ -17,6 +18,15 @@ OPERAND_BITS = 9
 ACC_BITS = 32 * BLOCK + 17
 ROW_BLOCK_WORDS = 512
 """Words of a 72-bit wide block RAM: deeper memories of whole rows are several of them behind a multiplexer."""
+
+CROSSING_WORDS = 16
+"""Words that a write waits in on the far side of a crossing (:class:`rtl.crossing.WriteCrossing`)."""
+WRITES = ("norm_write", "residual_write")
+"""Members of a group's interface that cross with back-pressure."""
+OWN = ("valid", "kv", "moved", "placed", "part")
+"""Those with other values in every group."""
+FIRST = ("capture", "recip", "logit", "parameters_taken", "available", "norm_storing", "total")
+"""Those of the first group alone: no other one's are used."""
 
 DSPS = {"plain": 256, "dsp48e2": 128, "dsp48e1": 128}
 """Slices of a cluster's array."""
@@ -98,6 +108,8 @@ def units_of(config: HardwareConfig, target: str) -> dict[str, Unit]:
         units["program_store"] = Unit(
             lut={"base": 1, "stream": config.stream_bits, "cascade": store.cascade(target)},
             ff={"base": 1, "stream": config.stream_bits}, memories=(store, Ram(config.stream_bits, 8)))
+    if config.crossings:
+        units["crossing"] = _crossing_writes(config)
     return units | {f"group.{name}": unit for name, unit in _group_units(config, target).items()}
 
 
@@ -124,7 +136,8 @@ def _shared_units(config: HardwareConfig, target: str) -> dict[str, Unit]:
         "decoder": Unit(lut={"base": 1, "slot": slot, "stream": stream, "clusters": clusters},
                         ff={"base": 1, "slot": slot, "stream": stream}),
         "sequencer": Unit(lut={"base": 1, "slot": slot, "clusters": clusters}, ff={"base": 1, "slot": slot}),
-        "core": Unit(lut={"base": 1, "stream": stream, "groups": config.groups - 1}, ff={"base": 1, "stream": stream}),
+        "core": Unit(lut={"base": 1, "stream": stream, "groups": config.groups - 1},
+                     ff={"base": 1, "stream": stream, "crossing": _crossing_registers(config)}),
         "key_value": Unit(
             lut={"base": 1, "choice": stream * mux_luts(rows * ROW_BITS // stream), "row": config.groups * ROW_BITS,
                  "cascade": kv.cascade(target)},
@@ -134,6 +147,35 @@ def _shared_units(config: HardwareConfig, target: str) -> dict[str, Unit]:
         "image_loader": Unit(lut={"base": 1, "stream": stream}, ff={"base": 1, "stream": stream}, dsp=1),
         "logits": Unit(lut={"base": 1, "cascade": logits.cascade(target)}, ff={"base": 1}, memories=(logits,)),
     }
+
+
+def _crossing_registers(config: HardwareConfig) -> int:
+    """Register slices between the shared part and the groups, those of writes aside. What is the same for all groups
+    counts once, as synthesis makes one register of equal ones.
+    """
+    if not config.crossings:
+        return 0
+    width = _interface(config.replace(crossings=1, clock_mhz=200.0))
+    own, first = sum(width.get(name, 0) for name in OWN), sum(width.get(name, 0) for name in FIRST)
+    broadcast = sum(width.values()) - own - first - sum(width[name] for name in (*WRITES, "group"))
+    return config.crossings * (broadcast + first + config.groups * own)
+
+
+def _crossing_writes(config: HardwareConfig) -> Unit:
+    """Writes that cross: registers and a FIFO for each group."""
+    width = _interface(config.replace(crossings=1, clock_mhz=200.0))
+    words = [width[name] - 2 for name in WRITES]  # without valid and ready
+    return Unit(config.groups, lut={"base": 1}, ff={"base": 1, "word": config.crossings * sum(words)},
+                memories=tuple(Ram(word, CROSSING_WORDS) for word in words))
+
+
+@functools.cache
+def _interface(config: HardwareConfig) -> dict[str, int]:
+    """Bits of a group's interface by member, from the RTL."""
+    from rtl.crossing import crossing_bits
+    from rtl.group import Group
+
+    return crossing_bits(Group(config).signature)
 
 
 def _exchange(config: HardwareConfig) -> Unit:

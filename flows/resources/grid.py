@@ -25,6 +25,7 @@ POINTS: dict[str, tuple[str, dict[str, Any]]] = {
     "tiny_1x1": ("7series", {"clusters": 1, "multiplier": "dsp48e1", "bus_bits": 128}),
     "tiny_4x4": ("ultrascale+", {"clusters": 4, "groups": 4, "multiplier": "dsp48e2", **WIDE, "fifo_words": 4096,
                                  "image_fifo_words": 4096}),
+    "tiny_1x4_dies": ("ultrascale+", {"clusters": 1, "groups": 4, "crossings": 2, "multiplier": "dsp48e2", **WIDE}),
     "tiny_2x2_xc7": ("7series", {"clusters": 2, "groups": 2, "multiplier": "plain"}),
     "small_8x1": ("ultrascale+", {"clusters": 8, "multiplier": "dsp48e2", **MEDIUM, **WIDE, "fifo_words": 4096}),
     "small_16x2": ("ultrascale+", {"clusters": 16, "groups": 2, "banks": 16, "multiplier": "plain", **MEDIUM,

@@ -122,20 +122,36 @@ class _Space:
         show("resources", 1.0)
         self.fitting.sort(key=lambda item: (item.share, item.bound, tuple(item.config.to_dict().items())))
 
-
     def _take(self, config: HardwareConfig, crossings_given: bool) -> None:
-        """Place the parts. Groups on other dies need a register stage for every border on the way, which takes a few
-        resources itself."""
-        while True:
-            parts = self.parts_of(config, self.board.family)
-            found = place(parts, self.board.slrs, self.limits)
-            if isinstance(found, Shortage):
-                self.dropped.append((config, found, self.model.bound(config)))
-                return
-            if crossings_given or found.reach <= config.crossings:
-                self.fitting.append(Candidate(config, found, parts, self.model.bound(config)))
-                return
-            config = config.replace(crossings=found.reach)
+        config, parts, found = settle(config, self.board, self.limits, self.parts_of, crossings_given=crossings_given)
+        if isinstance(found, Shortage):
+            self.dropped.append((config, found, self.model.bound(config)))
+        else:
+            self.fitting.append(Candidate(config, found, parts, self.model.bound(config)))
+
+
+def settle(config: HardwareConfig, board: Board, limits: Mapping[str, float], parts_of: PartsOf = model_parts, *,
+           crossings_given: bool = False) -> tuple[HardwareConfig, Parts, Placement | Shortage]:
+    """Place the parts of a configuration. Groups on other dies need a register stage for every border on the way, which
+    takes a few resources itself.
+
+    Parameters
+    ----------
+    config : sizes
+    board, limits : what there is, and the shares of it that may be used
+    parts_of : resources of a configuration on a family
+    crossings_given : leave ``config.crossings`` as it is
+
+    Returns
+    -------
+    The configuration with the register stages it needs, its parts, and the placement or what is missing.
+    """
+    while True:
+        parts = parts_of(config, board.family)
+        found = place(parts, board.slrs, limits)
+        if isinstance(found, Shortage) or crossings_given or found.reach <= config.crossings:
+            return config, parts, found
+        config = config.replace(crossings=found.reach)
 
 
 def _evaluate(candidates: list[Candidate], model: CycleModel, goal: float | None, show: Report) -> list[Point]:

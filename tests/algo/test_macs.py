@@ -10,7 +10,7 @@ from algo.models import build_model
 from algo.prune.blocks import Keep
 from algo.prune.plan import PruningPlan, apply_plan
 from algo.synthetic import synthetic_state
-from algo.tokens.evit import topk_schedule
+from algo.tokens.count import topk_schedule
 from flows.compile import config_for
 from flows.compile.steps import network_steps
 

@@ -18,7 +18,7 @@ from algo.prune.methods import weights_of
 from algo.prune.plan import PruningPlan, apply_plan
 from algo.prune.rearrange import predicted_loss, rearrange
 from algo.prune.rescale import LIMIT, mask_values
-from algo.tokens.evit import topk_schedule
+from algo.tokens.count import topk_schedule
 from tests.algo.pruning import logits_of, micro_subject, streams_of
 
 

@@ -11,7 +11,8 @@ from algo.prune.budget import fit
 from algo.prune.methods import weights_of
 from algo.prune.optin import optin
 from algo.prune.trajectory import TEMPERATURE, record
-from algo.tokens.evit import threshold_drop, topk_schedule
+from algo.tokens.count import topk_schedule
+from algo.tokens.evit import threshold_drop
 from flows.contracts.errors import ConfigError
 from tests.algo.pruning import logits_of, micro_subject
 

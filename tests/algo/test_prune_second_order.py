@@ -14,7 +14,7 @@ from algo.prune.order import by_importance, reorder
 from algo.prune.plan import PruningPlan, apply_plan
 from algo.prune.second_order import second_order
 from algo.prune.surgeon import damped, removal_costs
-from algo.tokens.evit import topk_schedule
+from algo.tokens.count import topk_schedule
 from flows.contracts.errors import ConfigError
 from tests.algo.pruning import logits_of, micro_subject
 

@@ -14,7 +14,8 @@ from algo.prune.channel_scores import layer_scores, redundancy
 from algo.prune.methods import Subject, method_spec
 from algo.prune.snp import KINDS, ChannelFamily, kept, levels, snp
 from algo.synthetic import synthetic_state
-from algo.tokens.evit import forward_with_drop, topk_schedule
+from algo.tokens.count import topk_schedule
+from algo.tokens.evit import forward_with_drop
 from flows.contracts.errors import ConfigError
 
 MEAN = STD = (0.5, 0.5, 0.5)

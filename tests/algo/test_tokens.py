@@ -8,7 +8,8 @@ import torch
 from algo.data import calibration_pixels, normalise
 from algo.models import build_model
 from algo.synthetic import synthetic_state
-from algo.tokens.evit import drop_tokens, forward_with_drop, kept_tokens, threshold_drop, topk_schedule
+from algo.tokens.count import kept_tokens, topk_schedule
+from algo.tokens.evit import drop_tokens, forward_with_drop, threshold_drop
 from algo.tokens.threshold import calibrate_thresholds
 from flows.contracts.artifact import TokenDrop
 from flows.contracts.errors import ConfigError

@@ -5,7 +5,8 @@ import torch
 
 from algo.models import build_model
 from algo.synthetic import synthetic_state
-from algo.tokens.evit import drop_tokens, forward_with_drop, threshold_drop, topk_schedule
+from algo.tokens.count import topk_schedule
+from algo.tokens.evit import drop_tokens, forward_with_drop, threshold_drop
 from algo.tokens.train import keep_topk, scheduled_rules, token_rules
 from algo.train.network import forward
 from flows.contracts.artifact import TokenDrop

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from boards.catalog import load_board
 from flows import bench, bench_check, breakdown, cli, sim_flow
 from flows.bench import ARRAYS, Array, BenchOptions, array_dsps, bench_rows
 from flows.bench_check import BASELINE, RATIOS, check, load_baseline, models_in, record
@@ -18,8 +19,10 @@ from flows.contracts.errors import ConfigError, SimulationError
 from flows.contracts.hardware import HardwareConfig
 from flows.golden_speed import golden_images_per_second
 from flows.published import FIGURES, System, load_published
+from flows.search import find
 from sim.accelerator import MemoryOptions, build_accelerator
 from tests.factory import random_artifact
+from tests.flows.coarse_parts import coarse_parts
 
 KEYS = {"model", "keep_blocks", "keep_tokens", "peak_macs_per_cycle", "clusters", "groups", "cycles",
         "lower_bound_cycles", "utilization", "stall_cycles", "cycles_over_lower_bound", "useful_macs_per_dsp_cycle",
@@ -68,6 +71,29 @@ def test_rows() -> None:
     cycles = [row["cycles"] for row in rows]
     assert cycles[len(ARRAYS)] < cycles[0]
     assert len(set(cycles)) > 6
+
+
+def test_rows_on_a_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One row per network: the search's configuration, at the clock and with the memory of the board."""
+    monkeypatch.setattr(find, "model_parts", coarse_parts)
+    board = load_board("zcu102")
+    rows = bench_rows(dataclasses.replace(SMALL, board=board))
+    assert [(row["board"], row["keep_blocks"]) for row in rows] == [("zcu102", 1.0), ("zcu102", 0.5)]
+    for row in rows:
+        config = HardwareConfig.from_dict(row["hardware"] | {"clusters": row["clusters"], "groups": row["groups"]})
+        assert config.multiplier == row["multiplier"] == "dsp48e2"
+        assert row["clock_mhz"] == board.clock_mhz
+        assert row["memory_bytes_per_cycle"] == pytest.approx(12.8)
+        assert row["milliseconds"] == pytest.approx(row["cycles"] / (1000 * board.clock_mhz))
+        assert row["peak_macs_per_cycle"] == config.macs_per_cycle
+    assert all(row["board"] is None for row in small_rows())
+
+
+def test_a_board_has_no_baseline() -> None:
+    """Baselines are about array sizes."""
+    result = invoke("--board", "zcu102", "--check")
+    assert result.exit_code == 2
+    assert "without --board" in result.stderr
 
 
 def test_speeds_are_measured() -> None:

@@ -18,7 +18,7 @@ from algo.prune.budget import fit
 from algo.prune.plan import Pruned, PruningPlan, apply_plan
 from algo.prune.scores import block_scores
 from algo.synthetic import synthetic_state
-from algo.tokens.evit import topk_schedule
+from algo.tokens.count import topk_schedule
 from algo.weights import save_weights
 from flows.compile import compile_program, config_for, estimate
 from flows.contracts.artifact import SparseVit

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from boards.catalog import load_board
+from flows.board_config import config_on
+from flows.contracts.artifact import load_artifact
 from flows.contracts.errors import ConfigError
 from flows.contracts.hardware import HardwareConfig
 from flows.contracts.resources import KINDS, Resources
+from flows.resources.accelerator import synthesize_accelerator
 from flows.resources.fit import by_unit, unit_of
 from flows.resources.grid import GRID, POINTS, load_grid, synthesize_point
 from flows.resources.memories import block_rams, memory_of
 from flows.resources.model import counts_of, resources_of, shares_of
+from flows.resources.report import MAX_LEVELS, deep_units, report_of
+from flows.search.limits import LIMITS
+from flows.shipped import shipped_artifact
 from tests.yosys import need_yosys
 
 TOLERANCE = 0.10
@@ -51,9 +59,11 @@ def test_records_belong_to_the_grid() -> None:
 
 
 def test_small_configuration_again() -> None:
-    """Synthesis today gives what is recorded."""
+    """Synthesis today gives what is recorded, and no path is longer than it should be."""
     need_yosys()
-    found, recorded = _compared(_total(synthesize_point("small"))), _compared(_total(POINTS_RECORDED["small"]))
+    entry = synthesize_point("small")
+    assert {unit["name"]: unit["levels"] for unit in entry["units"] if unit["levels"] > MAX_LEVELS} == {}
+    found, recorded = _compared(_total(entry)), _compared(_total(POINTS_RECORDED["small"]))
     for kind, amount in recorded.items():
         assert found[kind] == pytest.approx(amount, rel=0.02), kind
 
@@ -66,6 +76,36 @@ def test_grid_again(name: str) -> None:
     found, recorded = _compared(_total(synthesize_point(name))), _compared(_total(POINTS_RECORDED[name]))
     for kind, amount in recorded.items():
         assert found[kind] == pytest.approx(amount, rel=0.02), kind
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["kv260", "zcu102", "u250"])
+def test_boards_are_shallow(name: str) -> None:
+    """What the search chooses for the shipped network, synthesized: no path above six LUTs, and within the limits."""
+    need_yosys()
+    path = shipped_artifact("deit_t")
+    assert path is not None
+    board = load_board(name)
+    config = config_on(load_artifact(path), board)
+    report = report_of(synthesize_accelerator(config, board.family), config, board)
+    assert deep_units(report) == []
+    for kind, share in report["board"]["share"].items():
+        assert share is None or share <= LIMITS[kind], kind
+
+
+def test_crossings_take_registers() -> None:
+    """By the stage, in the shared part, as many as synthesis finds; without crossings there are none."""
+    entry = POINTS_RECORDED["tiny_1x4_dies"]
+    config = HardwareConfig.from_dict(entry["hardware"])
+    expected, found = shares_of(config), by_unit(entry["units"])
+    for unit in ("core", "crossing"):
+        assert expected[unit].ff == pytest.approx(found[unit].ff, rel=0.02)
+        assert found[unit].ff > 5000
+    assert expected["crossing"].lut == pytest.approx(found["crossing"].lut, rel=0.05)
+    totals = [resources_of(config.replace(crossings=stages)).ff for stages in (0, 1, 2, 3)]
+    steps = [after - before for before, after in pairwise(totals)]
+    assert steps[1] == pytest.approx(steps[2]) == pytest.approx(steps[0], rel=0.05)
+    assert "crossing" not in shares_of(config.replace(crossings=0))
 
 
 def test_shares_make_the_whole() -> None:

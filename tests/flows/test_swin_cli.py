@@ -18,7 +18,7 @@ from algo.weights import read_facts, save_weights
 from flows.cli_base import EXIT_ERROR
 from flows.contracts.images import load_pack
 from flows.contracts.preprocess import crop
-from flows.swin_eval import FLOAT_ONLY
+from flows.eval_report import FLOAT_ONLY
 from flows.wilson import wilson
 from tests.flows.pictures import invoke, write_pack
 

@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -62,16 +63,20 @@ def random_network(rng: np.random.Generator, config: HardwareConfig, limits: Lim
         drop={layer: drop() for layer in range(depth) if rng.random() < 0.7})
 
 
-def random_hardware(rng: np.random.Generator) -> HardwareConfig:
-    """A small accelerator of random sizes."""
+def random_hardware(rng: np.random.Generator, *, small: bool = False) -> HardwareConfig:
+    """An accelerator of random sizes; a ``small`` one has at most two clusters in all, and builds in seconds."""
     while True:
-        stream, groups = int(rng.choice([256, 512])), int(rng.choice([1, 2, 4, 8]))
-        sizes = {"clusters": int(rng.integers(1, 7)), "groups": groups, "stream_bits": stream,
-                 "banks": int(rng.choice([4, 8, 16])), "bus_bits": int(rng.choice([128, 256, 512])),
-                 "fifo_words": 256, "score_heads": int(rng.integers(1, 5)),
-                 "resident_words": int(rng.choice([0, 4096]))}
-        sample = random_artifact(width=16 * int(rng.integers(1, 7)), heads=1, depth=1, seed=1,
-                                 hidden=16 * int(rng.integers(1, 13)), tokens=int(rng.integers(20, 90)),
+        stream, groups = int(rng.choice([256, 512])), int(rng.choice([1, 2] if small else [1, 2, 4, 8]))
+        sizes: dict[str, Any] = {
+            "clusters": int(rng.integers(1, 2 // groups + 1 if small else 7)), "groups": groups, "stream_bits": stream,
+            "banks": int(rng.choice([4, 8] if small else [4, 8, 16])), "bus_bits": int(rng.choice([128, 256, 512])),
+            "fifo_words": 256, "score_heads": int(rng.integers(1, 5)), "resident_words": int(rng.choice([0, 4096]))}
+        if small:
+            sizes |= {"multiplier": str(rng.choice(["plain", "dsp48e1", "dsp48e2"])),
+                      "crossings": int(rng.choice([0, 1, 2])) if groups > 1 else 0}
+        sample = random_artifact(width=16 * int(rng.integers(1, 5 if small else 7)), heads=1, depth=1, seed=1,
+                                 hidden=16 * int(rng.integers(1, 7 if small else 13)),
+                                 tokens=int(rng.integers(10, 40) if small else rng.integers(20, 90)),
                                  patch_inputs=int(rng.choice([48, 192])), classes=int(rng.integers(3, 50)))
         try:
             return config_for(sample, **sizes)

@@ -98,6 +98,7 @@ def test_eval(artifact: Path, tmp_path: Path) -> None:
         result = invoke("eval", pack, "--artifact", artifact, "--workers", 1, "--clusters", 2, *options, "--json")
         assert result.exit_code == 0, result.output
         found[label] = json.loads(result.stdout)
+        assert found[label].pop("integer_images_per_second") > 0
     assert found["golden"] == found["hls"] == found["two"]
     assert found["hls"]["tokens"][1] == 11
     assert "--engine must be golden or hls, not 'rtl'" in invoke("eval", pack, "--engine", "rtl").output

@@ -1,9 +1,11 @@
 """Random networks and hardware through golden model, HLS models and RTL: every integer of all three is equal.
 
-The seed is printed; ``SIEVIT_SEED`` repeats a run.
+Each run draws another seed, and from it accelerators and networks. The seed is printed; ``SIEVIT_SEED`` repeats a run.
 """
 
 from __future__ import annotations
+
+import shutil
 
 import numpy as np
 import pytest
@@ -19,8 +21,14 @@ from sim.runner import Build
 from tests.accelerator.hardware import HARDWARE, simulator
 from tests.hls.networks import Case, Limits, check_engine, make_case, random_hardware, random_network, run_seed
 
+SMALL_HARDWARE = 4
+"""Random small accelerators, each with a circuit of its own: what takes most of the time is compiling it."""
+PAIRS = 5
+"""Random networks on each of them: 20 pairs of accelerator and network in all."""
 NETWORKS = 4
-"""On each of the six accelerators: 24 networks in all."""
+"""On each of the accelerators that all tests share."""
+QUICK_HARDWARE = ("one", "four_groups")
+"""Those of them that the quick tests take."""
 HARDWARE_ONLY = 4
 """Random accelerators without RTL, each with networks of its own."""
 SMALL = Limits(tokens=40, depth=2, hidden=128)
@@ -69,7 +77,28 @@ def check_three(cases: list[Case], config: HardwareConfig, built: Build, subtest
             assert hls.logits(golden.logits.size)[0].tolist() == rtl.logits.tolist() == golden.logits.tolist()
 
 
-@pytest.mark.parametrize("name", HARDWARE)
+@pytest.mark.parametrize("place", range(SMALL_HARDWARE))
+def test_random_pairs(place: int, seed: int, subtests: pytest.Subtests) -> None:
+    """Random small accelerators, and random networks on them."""
+    config = random_hardware(np.random.default_rng([seed, 300 + place]), small=True)
+    print(f"SIEVIT_SEED={seed}: {config}")
+    built = build_accelerator(config, assertions=True, optimize="-O0")
+    check_three(cases_of(config, seed, 300 + place, PAIRS), config, built, subtests)
+    shutil.rmtree(built.directory)  # no one draws it again
+
+
+def test_pairs_are_many() -> None:
+    """Seeds and places give different accelerators."""
+    drawn = {random_hardware(np.random.default_rng([seed, 300 + place]), small=True)
+             for seed in range(25) for place in range(SMALL_HARDWARE)}
+    assert len(drawn) == 25 * SMALL_HARDWARE
+    assert {config.groups for config in drawn} == {1, 2} and {config.crossings for config in drawn} == {0, 1, 2}
+    assert max(config.groups * config.clusters for config in drawn) == 2
+    assert SMALL_HARDWARE * PAIRS >= 20
+
+
+@pytest.mark.parametrize("name", [
+    name if name in QUICK_HARDWARE else pytest.param(name, marks=pytest.mark.slow) for name in HARDWARE])
 def test_random_networks(name: str, seed: int, subtests: pytest.Subtests) -> None:
     """Random networks on the accelerators whose simulators all tests share."""
     config = HARDWARE[name]

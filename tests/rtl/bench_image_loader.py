@@ -52,8 +52,8 @@ async def frame(dut: Any, rng: np.random.Generator, tokens: int, pairs: int, gap
     assert valid_outputs(seen, "request__start", "request__address", "request__words", "request__repeat",
                          "request__stride") == ({} if again else {begin + REQUEST: (address, tokens * pairs, count,
                                                                                     stride)})
-    # Words are taken from the HELLO to the image's last one.
-    assert [at for at, ready in enumerate(seen["words__ready"]) if ready] == list(range(begin + 1, end + 1))
+    # Words are taken from the second cycle after the HELLO to the image's last one.
+    assert [at for at, ready in enumerate(seen["words__ready"]) if ready] == list(range(begin + 2, end + 1))
     assert seen["loading"] == seen["words__ready"]
     check_cycles(valid_outputs(seen, "write__enable", "write__column", "write__token", "write__data"), writes)
     count = seen["available"][0]
@@ -121,7 +121,7 @@ async def next_image_waits(dut):
     script.at(begin, hello__valid=1, hello__payload=encode(hello_layout, {"image_tokens": 5, "image_words": 3}))
     seen = await script.run(WATCH, settle=40)
     assert not any(seen["request__start"])
-    taken = range(begin + 1, begin + 1 + 15)
+    taken = range(begin + 2, begin + 2 + 15)
     assert [at for at, ready in enumerate(seen["words__ready"]) if ready] == list(taken)
     assert list(valid_outputs(seen, "write__enable")) == [at + WRITE for at in taken]
     assert seen["available"][-1] == 3 * WIDE
