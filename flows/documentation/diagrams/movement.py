@@ -52,15 +52,16 @@ AROUND: Mapping[tuple[str, str], Points] = {
 }
 """Paths that would cross a unit."""
 CORE = {
-    "image_loader": Place(40, 120, "patches", "io"),
-    "decoder": Place(330, 120, "program stream", "control"),
-    "logit_buffer": Place(800, 120, "logits", "io"),
-    "sequencer": Place(330, 270, "steps and slots", "control"),
-    "group": Place(640, 270, "datapath of a token group", "compute", 310, outside=752),
-    "key_value": Place(40, 430, "keys, values", "memory"),
-    "token_drop": Place(330, 430, "selection", "compute"),
-    "row_exchange": Place(640, 430, "rows of kept tokens", "control"),
-    "part_sum": Place(800, 430, "parts of the fused token", "compute", 160),
+    "image_loader": Place(590, 110, "patches", "io"),
+    "program_skid": Place(330, 110, "a register ahead", "control"),
+    "decoder": Place(330, 205, "program stream", "control"),
+    "logit_buffer": Place(800, 110, "logits", "io"),
+    "sequencer": Place(330, 315, "steps and slots", "control"),
+    "group": Place(640, 315, "datapath of a token group", "compute", 310, outside=752),
+    "key_value": Place(40, 465, "keys, values", "memory"),
+    "token_drop": Place(330, 465, "selection", "compute"),
+    "row_exchange": Place(640, 465, "rows of kept tokens", "control"),
+    "part_sum": Place(800, 465, "parts of the fused token", "compute", 160),
 }
 
 
@@ -73,7 +74,7 @@ def draw_group() -> str:
 
 def draw_core() -> str:
     """What moves between the shared part and the groups."""
-    return _draw(core(), CORE, (1000, 530), f"Data paths between the shared part and the groups ({WORDS})",
+    return _draw(core(), CORE, (1000, 560), f"Data paths between the shared part and the groups ({WORDS})",
                  "axi_read, axi_write, control", "")
 
 
