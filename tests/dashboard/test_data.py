@@ -335,8 +335,8 @@ def test_bench_page(tmp_path: Path) -> None:
 def test_a_board_without_a_kind() -> None:
     """UltraRAM on a device that has none: the page says so instead of failing."""
     content = {**stamp("sim"), "hardware": hardware(uram_words=512, resident_words=4096), "board": "pynq-z2",
-               "model": "m", "milliseconds": 1.0, "images_per_second": 1000.0, "cycles": 200, "cycles_over_lower_bound": 1.0,
-               "utilization": 0.5, "useful_macs": 1000}
+               "model": "m", "milliseconds": 1.0, "images_per_second": 1000.0, "cycles": 200,
+               "cycles_over_lower_bound": 1.0, "utilization": 0.5, "useful_macs": 1000}
     view = run_view(kept(content), [])
     assert view.fill is not None
     assert view.fill.largest.name == "uram"
