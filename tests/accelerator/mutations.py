@@ -192,7 +192,7 @@ def _step_fields(headers: Headers) -> list[tuple[Choice, str, int]]:
 def _slot_fields(headers: Headers) -> list[tuple[Choice, str, int]]:
     """Which slot, field, wrong bits."""
     drains = headers.drains
-    score = drains(post=Post.SCORE)
+    score, normed = drains(post=Post.SCORE), headers.of_step(norm=1)
     return [
         (drains(tile=Tile.STREAM), "drain", 1), (drains(post=Post.INT8), "drain_cluster", 1),
         (drains(post=Post.INT8), "dest", 1), (drains(post=Post.RESIDUAL), "dest_column", 1),
@@ -203,7 +203,8 @@ def _slot_fields(headers: Headers) -> list[tuple[Choice, str, int]]:
         (lambda packet: bool(packet.fields["capture"]), "head", 1),
         (lambda packet: bool(packet.fields["capture"]), "capture", 1),
         (lambda packet: bool(packet.fields["stats_last"]), "stats_last", 1),
-        (lambda packet: packet.fields["need_columns"] == 1, "need_columns", 1)]
+        # Loaded before the step begins, so that only the norm pass can hold it up.
+        (lambda packet: normed(packet) and packet.fields["need_columns"] == 1, "need_columns", 1)]
 
 
 def payload_words(job: Job) -> dict[str, list[int]]:
