@@ -142,7 +142,8 @@ def _of_sweep(sweep: Kept, run: Kept | None, *, own: bool) -> tuple[Cloud, ...]:
     listed = sweep.content.get("points") or []
     points = [(place, point) for place, point in enumerate(listed) if point in match.points_of(sweep.content)]
     clouds = []
-    for name, title in _measures([point for _, point in points]):
+    measures = _measures([point for _, point in points])
+    for name, title in measures if own else measures[:1]:
         made = [_sweep_point(point, f"points/{place}" if own else None, name, run) for place, point in points
                 if _value(point, name) is not None]
         here = _here(run, name)
