@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from flows.dashboard import numbers
 from flows.dashboard.charts.headline import headline
 from flows.dashboard.charts.scatter import scatter_chart
-from flows.dashboard.data import Headline, RunView
+from flows.dashboard.data import RunView
 from flows.dashboard.markup import full, tag, text
 from flows.dashboard.pages import Panel, render
+from flows.dashboard.parts import Headline
 from flows.dashboard.points import Cloud, Point
 from flows.runs import KINDS
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from flows.dashboard.data import Headline
 from flows.dashboard.markup import full, tag, text
+from flows.dashboard.parts import Headline
 
 WIDEST = 7
 """Tiles in a line."""
