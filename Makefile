@@ -67,7 +67,7 @@ export GOMP_SPINCOUNT := 0
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim hls dashboard browser train test test-all verilog bitstream resources bench bench-check bench-baseline report sweep lint clean
+.PHONY: help setup sim hls dashboard browser train docs test test-all verilog bitstream resources bench bench-check bench-baseline report sweep lint clean
 
 help: ## Show this list
 	@echo "make sim MODEL=deit_t [IMAGE=photo.jpg IMAGES=\"a.jpg b.jpg\" REPEAT=4 WEIGHTS=file KEEP_BLOCKS=.5 KEEP_TOKENS=.7 CLUSTERS=4 GROUPS=1 BOARD=zcu102 LAYERS=0..2 ENGINE=hls TRACE=1 REPORT=file]"
@@ -108,6 +108,10 @@ bench-check: setup ## Fail when a ratio of the benchmark is more than 2 % worse 
 
 bench-baseline: setup ## Record the benchmark's ratios as the new baseline [MODELS=]
 	@$(BIN)/sievit bench --record $(bench_flags)
+
+docs: setup ## Build the documentation as a site: out/docs/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file docs/site/mkdocs.yml
+	@echo "out/docs/index.html"
 
 report: setup ## Tables of all runs so far, on the terminal and as Markdown and CSV files [OUT=folder]
 	@$(BIN)/sievit report $(if $(OUT),--out "$(OUT)")
@@ -154,5 +158,5 @@ $(VENV)/.torch: $(VENV)/.created
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml $(VENV)/.torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[algo,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[algo,dev,docs]'
 	@touch $@

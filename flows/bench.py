@@ -81,7 +81,7 @@ class BenchOptions:
 
 def array_dsps(config: HardwareConfig) -> int:
     """DSP slices of all clusters' arrays (post-processing has more) as ``config.multiplier`` builds them."""
-    return config.clusters * config.groups * array_slices(config.multiplier)
+    return config.clusters * config.groups * array_slices(config.multiplier) // config.row_cycles
 
 
 def bench_rows(options: BenchOptions, report: Report | None = None) -> list[dict[str, Any]]:

@@ -233,6 +233,7 @@ def markdown(content: Mapping[str, Any]) -> str:
               f"calibrated on {content['calibration_images']} images of {content['calibration']}; seed "
               f"{content['seed']}. Float network under bfloat16 autocast. Seconds of one core: scores, and this "
               "row's plan and weights."), "",
+             "<!-- test: skip needs the images and weights that it names, and an hour -->", "",
              f"    {content['command']}", "",
              "| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(cells) + " |" for cells in table_rows(content)]

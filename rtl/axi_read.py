@@ -89,8 +89,8 @@ class ReadClient(wiring.Component):
         Width of a word: 256 or 512.
     fifo_words : int
         Words the FIFO holds, at least a burst (:func:`burst_words`).
-    ultra_words : int
-        See :func:`rtl.ultra.memory_attributes`.
+    ultra_words, lut_words : int
+        See :func:`rtl.ultra.memory_attributes`; the latter counts words, not entries.
 
     Members
     -------
@@ -122,9 +122,11 @@ class ReadClient(wiring.Component):
         With one more burst the FIFO would hold, or be promised, more than ``AHEAD_BYTES``.
     """
 
-    def __init__(self, bus_bits: int, word_bits: int, fifo_words: int, ultra_words: int = 0) -> None:
+    def __init__(self, bus_bits: int, word_bits: int, fifo_words: int, ultra_words: int = 0,
+                 lut_words: int = 0) -> None:
         self._bus_bits = bus_bits
         self._ultra_words = ultra_words
+        self._lut_words = lut_words
         self._word_bits = word_bits
         self._words_per_entry = max(bus_bits // word_bits, 1)
         self._beats_per_entry = max(word_bits // bus_bits, 1)
@@ -235,7 +237,8 @@ class ReadClient(wiring.Component):
 
     def _fifo(self, m: Module, width: int) -> Any:
         m.submodules.fifo = fifo = ResetInserter(self.clear)(_Fifo(
-            width, self._depth, memory_attributes(self._depth, self._ultra_words)))
+            width, self._depth, memory_attributes(self._depth, self._ultra_words,
+                                                  self._lut_words // self._words_per_entry)))
         return fifo
 
     def _connect_output(self, m: Module, fifo: Any, pop: Signal) -> None:
@@ -342,7 +345,7 @@ class AxiRead(wiring.Component):
         self._bus_bits = config.bus_bits
         self._word_bits = config.stream_bits
         self._depths = (config.fifo_words, image_words)
-        self._ultra_words = config.uram_words
+        self._ultra_words, self._lut_words = config.uram_words, config.lut_fifo_words
         super().__init__({
             "program_request": In(ReadRequest()),
             "image_request": In(ReadRequest()),
@@ -364,9 +367,9 @@ class AxiRead(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.program_client = program = ReadClient(
-            self._bus_bits, self._word_bits, self._depths[0], self._ultra_words)
+            self._bus_bits, self._word_bits, self._depths[0], self._ultra_words, self._lut_words)
         m.submodules.image_client = image = ReadClient(
-            self._bus_bits, self._word_bits, self._depths[1], self._ultra_words)
+            self._bus_bits, self._word_bits, self._depths[1], self._ultra_words, self._lut_words)
         wiring.connect(m, wiring.flipped(self.program_request), program.request)
         wiring.connect(m, wiring.flipped(self.image_request), image.request)
         wiring.connect(m, wiring.flipped(self.program), program.o)

@@ -9,6 +9,7 @@ from flows.contracts.numerics import ROW_SUM_BITS
 from rtl.delay import delayed
 from rtl.flow import Flow, lanes
 from rtl.packed import PackedDotProduct
+from rtl.row_parts import join_row, part_lanes
 from rtl.shared import shared_instance
 
 __all__ = ["Cluster", "DotProduct", "operand_layout"]
@@ -91,11 +92,13 @@ class Cluster(wiring.Component):
         :class:`rtl.packed.PackedDotProduct`. The same integers in the same cycles.
     load_bits : int
         Width of ``load_word``: 128 for every row in it.
+    row_cycles : int
+        Cycles from token to token. The outputs are computed in as many parts, by 256 / ``row_cycles`` multipliers.
 
     Members
     -------
     i : :py:`In(Flow(operand_layout(max_tokens)))`
-        Tokens of a slot, one a cycle. The same token may come again after 3 cycles at the earliest.
+        Tokens of a slot, one every ``row_cycles`` cycles. The same token may come again after 3 cycles at the earliest.
     load_enable, load_transposed : :py:`In(1)`
         Shift ``load_word`` into the shadow weights. Sixteen rows make a block.
     load_word : :py:`In(load_bits)`
@@ -107,19 +110,20 @@ class Cluster(wiring.Component):
 
     Latency
     -------
-    ``LATENCY`` = 7 cycles from ``i.valid`` to ``valid``.
+    ``LATENCY`` = 7 cycles from ``i.valid`` to ``valid``, and ``part_cycles``.
 
     Throughput
     ----------
-    One token (256 MACs) a cycle.
+    One token (256 MACs) every ``row_cycles`` cycles.
     """
 
     LATENCY = PackedDotProduct.LATENCY + 2
     SWAP = 0
     """Cycles from ``i.valid`` with ``start`` until the shadow weights may change."""
 
-    def __init__(self, max_tokens: int, multiplier: str = "plain", load_bits: int = 256) -> None:
+    def __init__(self, max_tokens: int, multiplier: str = "plain", load_bits: int = 256, row_cycles: int = 1) -> None:
         self.max_tokens, self.multiplier, self.load_bits = max_tokens, multiplier, load_bits
+        self.row_cycles, self.lanes = row_cycles, part_lanes(row_cycles)
         super().__init__({
             "i": In(Flow(operand_layout(max_tokens))),
             "load_enable": In(1),
@@ -134,16 +138,42 @@ class Cluster(wiring.Component):
         m = Module()
         active = self._weights(m)
         operand = Signal(OPERAND_BITS * BLOCK, reset_less=True)
-        m.d.sync += operand.eq(self.i.payload.a)
+        enter = self.i.valid, self.i.payload.token, self.i.payload.fresh
+        if self.row_cycles == 1:
+            m.d.sync += operand.eq(self.i.payload.a)
+        else:
+            m.d.sync += operand.eq(Mux(self.i.valid, self.i.payload.a, operand))
+            operand, active, enter = self._parts(m, operand, active)
 
-        dots = [Signal(signed(SUM_BITS), name=f"dot{row}") for row in range(BLOCK)]
-        rows = [active.word_select(row, ROW_BITS) for row in range(BLOCK)]
+        dots = [Signal(signed(SUM_BITS), name=f"dot{row}") for row in range(self.lanes)]
+        rows = [active.word_select(row, ROW_BITS) for row in range(self.lanes)]
         if self.multiplier == "plain":
             self._plain(m, operand, rows, dots)
         else:
             self._packed(m, operand, rows, dots)
-        self._accumulate(m, [*dots, self._code_sum(m, operand)])
+        self._accumulate(m, [*dots, self._code_sum(m, operand)], *enter)
         return m
+
+    def _parts(self, m: Module, operand: Signal, active: Signal) -> tuple[Signal, Signal, tuple[Value, Value, Value]]:
+        """One part of the weights after the other, registered, for the same operand; and valid bit, accumulator row
+        and ``fresh`` of the parts, a register earlier. A part has accumulator rows of its own."""
+        cycles = self.row_cycles
+        part = Signal(range(cycles), reset_less=True)
+        left = Signal(cycles)  # a bit for every part that is still to come
+        token = Signal(range(self.max_tokens + 1), name="part_token", reset_less=True)
+        fresh = Signal(name="part_fresh", reset_less=True)
+        late_operand = Signal(len(operand), reset_less=True)
+        weights = Signal(self.lanes * ROW_BITS, reset_less=True)
+        start = self.i.valid
+        m.d.sync += [
+            part.eq(Mux(start, 0, part + 1)),
+            left.eq(Mux(start, (1 << cycles) - 1, left >> 1)),
+            token.eq(Mux(start, self.i.payload.token, token)),
+            fresh.eq(Mux(start, self.i.payload.fresh, fresh)),
+            late_operand.eq(operand),
+            weights.eq(active.word_select(part, self.lanes * ROW_BITS)),
+        ]
+        return late_operand, weights, (left[0], Cat(part, token), fresh)
 
     def _plain(self, m: Module, operand: Signal, rows: list[Value], dots: list[Signal]) -> None:
         """A dot product per row, as late as the packed form, so that cycles do not depend on the multiplier."""
@@ -155,7 +185,7 @@ class Cluster(wiring.Component):
 
     def _packed(self, m: Module, operand: Signal, rows: list[Value], dots: list[Signal]) -> None:
         """Two rows share a packed dot product."""
-        for index in range(0, BLOCK, 2):
+        for index in range(0, self.lanes, 2):
             m.submodules[f"dot{index}"] = shared_instance(
                 f"sievit_packed_{self.multiplier}", lambda: PackedDotProduct(self.multiplier.upper()),
                 a=operand, w0=rows[index], w1=rows[index + 1], sum0=dots[index], sum1=dots[index + 1])
@@ -189,12 +219,11 @@ class Cluster(wiring.Component):
             stages = sums
         return delayed(m, stages[0], PackedDotProduct.LATENCY - DotProduct.LATENCY, "codes_late")
 
-    def _accumulate(self, m: Module, sums: list[Value]) -> None:
+    def _accumulate(self, m: Module, sums: list[Value], first_valid: Value, first_token: Value,
+                    first_fresh: Value) -> None:
         """Read, add, write back; the sum of the last block leaves on the way."""
         depth = PackedDotProduct.LATENCY + 1
-        valid = [self.i.valid]
-        token = [self.i.payload.token]
-        fresh = [self.i.payload.fresh]
+        valid, token, fresh = [first_valid], [first_token], [first_fresh]
         for stage in range(depth + 1):
             v = Signal(name=f"valid{stage}")
             t = Signal(len(token[0]), name=f"token{stage}", reset_less=True)
@@ -204,24 +233,28 @@ class Cluster(wiring.Component):
             token.append(t)
             fresh.append(f)
 
-        widths = [32] * BLOCK + [ROW_SUM_BITS]
+        widths = [32] * self.lanes + [ROW_SUM_BITS]
         m.submodules.accumulators = accumulators = memory.Memory(
-            shape=unsigned(sum(widths)), depth=self.max_tokens + 1, init=[])
+            shape=unsigned(sum(widths)), depth=self.row_cycles * (self.max_tokens + 1), init=[])
         read, write = accumulators.read_port(), accumulators.write_port()
         m.d.comb += [read.addr.eq(token[depth - 1]), read.en.eq(valid[depth - 1])]
 
         results, offset = [], 0
         for lane, (term, width) in enumerate(zip(sums, widths, strict=True)):
             old = read.data[offset:offset + width]
-            result = Signal(signed(width) if lane < BLOCK else unsigned(width), name=f"result{lane}", reset_less=True)
+            shape = signed(width) if lane < self.lanes else unsigned(width)
+            result = Signal(shape, name=f"result{lane}", reset_less=True)
             m.d.sync += result.eq(Mux(fresh[depth], 0, old) + term)
             results.append(result)
             offset += width
+        # A row is complete with its last part.
+        _, joined = join_row(m, valid[depth + 1], results[:-1], self.row_cycles, "result")
+        last_part = token[depth + 1][:self.row_cycles.bit_length() - 1].all()
         m.d.comb += [
             write.addr.eq(token[depth + 1]),
             write.en.eq(valid[depth + 1]),
             write.data.eq(Cat(results)),
-            self.acc.eq(Cat(results[:BLOCK])),
-            self.row_sum.eq(results[BLOCK]),
-            self.valid.eq(valid[depth + 1]),
+            self.acc.eq(Cat(joined)),
+            self.row_sum.eq(results[-1]),
+            self.valid.eq(valid[depth + 1] if self.row_cycles == 1 else valid[depth + 1] & last_part),
         ]

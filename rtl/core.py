@@ -37,12 +37,13 @@ def core_drain_cycles(config: HardwareConfig) -> dict[Post, int]:
     What is written outside of the groups, or has been there, comes later by a round trip; the groups' own memories are
     in step with what reads them.
     """
-    cycles = drain_cycles(Operands.LATENCY, Exp.LATENCY, Cluster.LATENCY, MOVE_CYCLES if config.groups > 1 else 0)
+    cycles = drain_cycles(Operands.LATENCY, Exp.LATENCY, Cluster.LATENCY + config.part_cycles,
+                          MOVE_CYCLES if config.groups > 1 else 0, config.part_cycles)
     return {post: cycles[post] + (config.round_trip if crosses(post, config) else 0) for post in cycles}
 
 
 NORM_CYCLES = Residual.STATISTICS - Residual.LATENCY
-"""From the last residual row until its statistic can be read."""
+"""From the last residual row until its statistic can be read, beyond ``part_cycles``."""
 
 
 LOAD_DELAY = Operands.LATENCY - 1
@@ -130,7 +131,7 @@ class Core(wiring.Component):
         config = self.config
         self._decoder = m.submodules.decoder = Decoder(config)
         barriers = core_drain_cycles(config)
-        self._sequencer = m.submodules.sequencer = Sequencer(config, barriers, NORM_CYCLES,
+        self._sequencer = m.submodules.sequencer = Sequencer(config, barriers, NORM_CYCLES + config.part_cycles,
                                                             barriers[Post.INT8] - config.round_trip)
         self._key_value = m.submodules.key_value = KeyValue(
             config.kv_cols, config.max_tokens, config.groups, config.stream_bits, config.uram_words)

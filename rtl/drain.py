@@ -45,23 +45,24 @@ def row_layout() -> data.StructLayout:
     return data.StructLayout({"token": 9, "start": 1, "fused": 1})
 
 
-def drain_cycles(operand_cycles: int, exp_cycles: int, cluster_cycles: int,
-                 move_cycles: int) -> dict[Post, int]:
+def drain_cycles(operand_cycles: int, exp_cycles: int, cluster_cycles: int, move_cycles: int,
+                 part_cycles: int = 0) -> dict[Post, int]:
     """Cycles from issuing the last token of a step until what it wrote can be read, by post-processing.
 
     Parameters
     ----------
     operand_cycles, exp_cycles, cluster_cycles : latencies of the stages before the drain
     move_cycles : from group to group
+    part_cycles : further latency of every unit here that works on rows in parts
     """
-    common = operand_cycles + cluster_cycles + SELECT + TO_REQUANT + Requant.LATENCY + REGISTER
+    common = operand_cycles + cluster_cycles + SELECT + TO_REQUANT + Requant.LATENCY + part_cycles + REGISTER
     write = 4
     return {
         Post.INT8: common + write,
         Post.GELU: common + Gelu.LATENCY + 1 + write,
-        Post.RESIDUAL: common + Residual.LATENCY + move_cycles + write,
+        Post.RESIDUAL: common + Residual.LATENCY + part_cycles + move_cycles + write,
         Post.SCORE: common + 1 + RowMax.LATENCY + write,
-        Post.CONTEXT: common + exp_cycles + Reciprocal.LATENCY + Normalise.LATENCY + write,
+        Post.CONTEXT: common + exp_cycles + Reciprocal.LATENCY + Normalise.LATENCY + part_cycles + write,
         Post.LOGIT: common + write,
     }
 
@@ -107,7 +108,7 @@ class Drain(wiring.Component):
 
     Throughput
     ----------
-    One row of 16 channels a cycle.
+    One row of 16 channels every ``row_cycles`` cycles.
     """
 
     def __init__(self, config: HardwareConfig) -> None:
@@ -199,7 +200,7 @@ class Drain(wiring.Component):
                 info: data.View) -> tuple[data.View, Value, Value]:
         """Softmax division of context columns by the row sum."""
         m.submodules.reciprocal = reciprocal = Reciprocal()
-        m.submodules.normalise = normalise = Normalise()
+        m.submodules.normalise = normalise = Normalise(self.config.row_cycles)
         m.submodules.acc_delay = acc_delay = DelayLine(CONTEXT_ACC_BITS * BLOCK, Reciprocal.LATENCY)
         m.submodules.row_delay = row_delay = DelayLine(len(row.as_value()), Reciprocal.LATENCY)
         narrow = Cat(acc.word_select(lane, 32)[:CONTEXT_ACC_BITS] for lane in range(BLOCK))
@@ -220,7 +221,7 @@ class Drain(wiring.Component):
             self.recip.payload.mant.eq(reciprocal.o.payload.mant),
             self.recip.payload.exp.eq(reciprocal.o.payload.exp),
         ]
-        context_row = delayed(m, row_delay.o, Normalise.LATENCY, "context_row")
+        context_row = delayed(m, row_delay.o, Normalise.LATENCY + self.config.part_cycles, "context_row")
         return normalise.o.payload, context_row, normalise.o.valid
 
     def _requantize(self, m: Module, acc: Signal, row: data.View, valid: Value, p: data.View, context_row: Value,
@@ -246,7 +247,7 @@ class Drain(wiring.Component):
             r_row.eq(next_row),
             r_valid.eq(next_valid),
         ]
-        m.submodules.requant = requant = Requant()
+        m.submodules.requant = requant = Requant(self.config.row_cycles)
         m.d.comb += [
             requant.i.valid.eq(r_valid),
             requant.i.payload.acc.eq(r_acc),
@@ -255,7 +256,8 @@ class Drain(wiring.Component):
             requant.i.payload.shift.eq(self.step.shift),
             requant.i.payload.wide.eq((self.step.post == Post.RESIDUAL) | (self.step.post == Post.LOGIT)),
         ]
-        out_row = data.View(row_layout(), delayed(m, r_row.as_value(), Requant.LATENCY, "requant_row"))
+        out_row = data.View(row_layout(), delayed(m, r_row.as_value(), Requant.LATENCY + self.config.part_cycles,
+                                               "requant_row"))
         # The map answers one cycle later, together with the register.
         m.d.comb += self.map_address.eq(out_row.token)
         y = Signal(lanes(16), reset_less=True)

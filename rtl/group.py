@@ -147,16 +147,17 @@ class Group(wiring.Component):
                 drain.row_sum[cluster].eq(row_sum),
             ]
             m.submodules[f"cluster{cluster}"] = shared_instance(
-                "sievit_cluster", lambda: Cluster(rows, config.multiplier, config.stream_bits),
+                "sievit_cluster", lambda: Cluster(rows, config.multiplier, config.stream_bits, config.row_cycles),
                 i__payload=payload.as_value(),
                 i__valid=operands.out_valid & control.active.bit_select(cluster, 1),
                 load_enable=self.load.enable[cluster],
                 load_transposed=self.load.transposed,
                 load_word=self.load.word,
                 acc=acc, row_sum=row_sum, valid=Signal(name=f"valid{cluster}"))
+        latency = Cluster.LATENCY + config.part_cycles
         m.d.comb += [
-            drain.valid.eq(delayed(m, operands.out_valid, Cluster.LATENCY, "cluster_valid", reset_less=False)),
-            drain.control.eq(delayed(m, control.as_value(), Cluster.LATENCY, "cluster_control")),
+            drain.valid.eq(delayed(m, operands.out_valid, latency, "cluster_valid", reset_less=False)),
+            drain.control.eq(delayed(m, control.as_value(), latency, "cluster_control")),
         ]
 
     def _drain(self, m: Module, drain: Drain, residual: Residual) -> None:

@@ -9,11 +9,11 @@ from amaranth.hdl import Cat, Module, Mux, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from flows.contracts.hardware import BLOCK
 from flows.contracts.numerics import NORM_Z_BITS, RSQRT_INDEX_MIN, rsqrt_table
 from rtl.fixed_point import LOW_BITS, align_step, clamp, join_product, round_limits, shift_coarse, shift_fine
 from rtl.flow import Flow, lanes
 from rtl.pipeline import Pipeline
+from rtl.row_parts import join_row, part_lanes, split_row
 
 __all__ = ["Normalize", "Rsqrt"]
 
@@ -117,6 +117,11 @@ class Rsqrt(wiring.Component):
 class Normalize(wiring.Component):
     """Sixteen lanes of ``y = sat8(rnd(z * gamma + beta, shift))``, ``z = sat18(rnd((D*x - s1) * mant, 11 + exp))``.
 
+    Parameters
+    ----------
+    row_cycles : int
+        Cycles from vector to vector: 16 / ``row_cycles`` lanes do their work.
+
     Members
     -------
     i : :py:`In(Flow(Normalize.LAYOUT))`
@@ -130,11 +135,12 @@ class Normalize(wiring.Component):
 
     Latency
     -------
-    ``LATENCY`` = 13 cycles: 3 multiplications, 2 additions, 2 barrel shifts and 2 saturations of 2 stages each.
+    ``LATENCY`` = 13 cycles: 3 multiplications, 2 additions, 2 barrel shifts and 2 saturations of 2 stages each; and
+    ``part_cycles``.
 
     Throughput
     ----------
-    One vector of 16 a cycle.
+    One vector of 16 every ``row_cycles`` cycles.
     """
 
     LATENCY = 13
@@ -152,14 +158,23 @@ class Normalize(wiring.Component):
     width: In(WIDTH_BITS)
     o: Out(Flow(lanes(8)))
 
+    def __init__(self, row_cycles: int = 1) -> None:
+        self.row_cycles = row_cycles
+        super().__init__()
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        p, i = Pipeline(m, self.i.valid), self.i.payload
-        s = p.stage(x=[i.x[k] * self.width for k in range(BLOCK)], s1=i.s1, mant=i.mant, amount=i.exp - EXP_MIN,
-                    gamma=i.gamma, beta=i.beta, shift=i.shift - 1)
+        self._each = range(part_lanes(self.row_cycles))
+        valid, i = split_row(m, self.i.valid, self.i.payload, self.row_cycles)
+        p = Pipeline(m, valid)
+        gamma, beta = (i.gamma, i.beta) if self.row_cycles == 1 else (
+            [lanes_of[k] for k in self._each] for lanes_of in (i.gamma, i.beta))
+        s = p.stage(x=[i.x[k] * self.width for k in self._each], s1=i.s1, mant=i.mant, amount=i.exp - EXP_MIN,
+                    gamma=gamma, beta=beta, shift=i.shift - 1)
         s = self._standardise(p, s)
         s = self._scale(p, s)
-        m.d.comb += [self.o.valid.eq(p.valid), *(self.o.payload[k].eq(s.y[k]) for k in range(BLOCK))]
+        valid, row = join_row(m, p.valid, s.y, self.row_cycles, "result")
+        m.d.comb += [self.o.valid.eq(valid), *(lane.eq(y) for lane, y in zip(self.o.payload, row, strict=True))]
         return m
 
     def _standardise(self, p: Pipeline, s: Any) -> Any:
@@ -179,15 +194,15 @@ class Normalize(wiring.Component):
         s = stage(under=[x < under for x in s.x], over=[x > over for x in s.x],
                   half=[x[:NORM_Z_BITS + 1].as_signed() for x in s.x])
         return stage(z=[clamp(s.half[k], s.under[k], s.over[k], low, high)[:NORM_Z_BITS].as_signed()
-                        for k in range(BLOCK)])
+                        for k in self._each])
 
     def _scale(self, p: Pipeline, s: Any) -> Any:
         """``y`` in 6 stages."""
-        s = p.stage(y=[s.z[k] * s.gamma[k] for k in range(BLOCK)], beta=s.beta, shift=s.shift)
-        s = p.stage(y=[s.y[k] + s.beta[k] for k in range(BLOCK)], shift=s.shift)
+        s = p.stage(y=[s.z[k] * s.gamma[k] for k in self._each], beta=s.beta, shift=s.shift)
+        s = p.stage(y=[s.y[k] + s.beta[k] for k in self._each], shift=s.shift)
         s = p.stage(y=[shift_coarse(y, s.shift) for y in s.y], shift=s.shift)
         s = p.stage(y=[shift_fine(y, s.shift) for y in s.y])
         under, over = round_limits(-127, 127)
         s = p.stage(under=[y < under for y in s.y], over=[y > over for y in s.y],
                     half=[y[:9].as_signed() for y in s.y])
-        return p.stage(y=[clamp(s.half[k], s.under[k], s.over[k], -127, 127)[:8].as_signed() for k in range(BLOCK)])
+        return p.stage(y=[clamp(s.half[k], s.under[k], s.over[k], -127, 127)[:8].as_signed() for k in self._each])

@@ -16,7 +16,7 @@ __all__ = ["NormPass"]
 
 
 class NormPass(wiring.Component):
-    """Applies the layer norm to one column of 16 channels after the other, one token a cycle.
+    """Applies the layer norm to one column of 16 channels after the other, one token every ``row_cycles`` cycles.
 
     It never stalls, and the array consumes a column no faster than it is made, so a slot may read a column as soon as
     its first token has been written.
@@ -49,11 +49,11 @@ class NormPass(wiring.Component):
 
     Latency
     -------
-    ``LATENCY`` cycles from ``start`` to the first ``write``.
+    ``LATENCY`` cycles from ``start`` to the first ``write``, and ``part_cycles``.
 
     Throughput
     ----------
-    One token of a column (16 channels) a cycle.
+    One token of a column (16 channels) every ``row_cycles`` cycles.
     """
 
     LATENCY = 1 + Residual.READ + Normalize.LATENCY
@@ -91,7 +91,8 @@ class NormPass(wiring.Component):
         group_bits = groups.bit_length() - 1
         rows = Signal(9)
         m.d.comb += [rows.eq((self.tokens + groups - 1) >> group_bits), last_token.eq(token == rows - 1)]
-        with m.If(running):
+        issued, advance = self._cycles(m, running)
+        with m.If(advance):
             m.d.sync += token.eq(Mux(last_token, 0, token + 1))
             with m.If(last_token):
                 m.d.sync += [column.eq(column + 1), base.eq(base + self.config.group_tokens)]
@@ -101,8 +102,9 @@ class NormPass(wiring.Component):
             m.d.sync += [running.eq(1), column.eq(0), token.eq(0), base.eq(0), self.available.eq(0)]
         with m.If(self.clear):
             m.d.sync += running.eq(0)
-        under_way = Signal(range(self.LATENCY + 1))
-        m.d.sync += under_way.eq(Mux(running, self.LATENCY, Mux(under_way == 0, 0, under_way - 1)))
+        latency = self.LATENCY + self.config.part_cycles
+        under_way = Signal(range(latency + 1))
+        m.d.sync += under_way.eq(Mux(running, latency, Mux(under_way == 0, 0, under_way - 1)))
         m.d.comb += [
             self.busy.eq(running),
             self.read_address.eq(base + token),
@@ -114,9 +116,9 @@ class NormPass(wiring.Component):
 
         gamma, beta = self._parameters(m, column)
         statistic = self._statistics(m, token)
-        m.submodules.normalize = normalize = Normalize()
+        m.submodules.normalize = normalize = Normalize(self.config.row_cycles)
         m.d.comb += [
-            normalize.i.valid.eq(delayed(m, running, Residual.READ, "running", reset_less=False)),
+            normalize.i.valid.eq(delayed(m, issued, Residual.READ, "running", reset_less=False)),
             normalize.i.payload.x.eq(self.read_data),
             normalize.i.payload.s1.eq(statistic.s1),
             normalize.i.payload.mant.eq(statistic.mant),
@@ -126,7 +128,7 @@ class NormPass(wiring.Component):
             normalize.i.payload.shift.eq(self.shift),
             normalize.width.eq(self.width),
         ]
-        steps = Residual.READ + Normalize.LATENCY
+        steps = Residual.READ + Normalize.LATENCY + self.config.part_cycles
         row = delayed(m, token, steps, "token")
         m.d.comb += [
             # The last row need not have a token of every group.
@@ -136,9 +138,18 @@ class NormPass(wiring.Component):
             self.write.data.eq(normalize.o.payload),
         ]
         # A cycle ahead of the write: what is made of the count is registered.
-        with m.If(delayed(m, running & (token == 0), steps - 1, "first", reset_less=False)):
+        with m.If(delayed(m, issued & (token == 0), steps - 1, "first", reset_less=False)):
             m.d.sync += self.available.eq(self.available + 1)
         return m
+
+    def _cycles(self, m: Module, running: Signal) -> tuple[Value, Value]:
+        """First and last cycle of a token."""
+        cycles = self.config.row_cycles
+        if cycles == 1:
+            return running, running
+        cycle = Signal(range(cycles))
+        m.d.sync += cycle.eq(Mux(running & ~self.start, cycle + 1, 0))
+        return running & (cycle == 0), running & (cycle == cycles - 1)
 
     def _parameters(self, m: Module, column: Signal) -> tuple[Value, Value]:
         """Three memories of 256 bits: beta in two of them, and gamma. A stream word may write two at once."""

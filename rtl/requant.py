@@ -4,11 +4,11 @@ from amaranth.hdl import Module, Mux
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from flows.contracts.hardware import BLOCK
 from flows.contracts.numerics import ACC_BITS, MULT_BITS, SHIFT_BITS
 from rtl.fixed_point import LOW_BITS, clamp, join_product, round_limits, shift_coarse, shift_fine
 from rtl.flow import Flow, lanes
 from rtl.pipeline import Pipeline
+from rtl.row_parts import join_row, part_lanes, split_row
 
 __all__ = ["Requant"]
 
@@ -17,6 +17,11 @@ class Requant(wiring.Component):
     """Sixteen lanes of ``sat(rnd((acc + bias) * mult, shift))``.
 
     The 33-bit sum times the 16-bit multiplier takes two DSP slices a lane.
+
+    Parameters
+    ----------
+    row_cycles : int
+        Cycles from vector to vector: 16 / ``row_cycles`` lanes do their work.
 
     Members
     -------
@@ -28,11 +33,11 @@ class Requant(wiring.Component):
 
     Latency
     -------
-    ``LATENCY`` = 7 cycles.
+    ``LATENCY`` = 7 cycles, and ``part_cycles``.
 
     Throughput
     ----------
-    One vector of 16 a cycle.
+    One vector of 16 every ``row_cycles`` cycles.
     """
 
     LATENCY = 7
@@ -47,10 +52,15 @@ class Requant(wiring.Component):
     i: In(Flow(LAYOUT))
     o: Out(Flow(lanes(16)))
 
+    def __init__(self, row_cycles: int = 1) -> None:
+        self.row_cycles = row_cycles
+        super().__init__()
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        each = range(BLOCK)
-        p, i = Pipeline(m, self.i.valid), self.i.payload
+        each = range(part_lanes(self.row_cycles))
+        valid, i = split_row(m, self.i.valid, self.i.payload, self.row_cycles)
+        p = Pipeline(m, valid)
         s = p.stage(total=[i.acc[k] + i.bias[k] for k in each], mult=[i.mult[k] for k in each],
                     amount=(i.shift - 1)[:SHIFT_BITS], wide=i.wide)
         s = p.stage(low=[s.total[k][:LOW_BITS] * s.mult[k] for k in each],
@@ -67,5 +77,6 @@ class Requant(wiring.Component):
                     half=[x[:17].as_signed() for x in s.product], wide=s.wide)
         low, high = Mux(s.wide, -(1 << 15), -127), Mux(s.wide, (1 << 15) - 1, 127)
         s = p.stage(result=[clamp(s.half[k], s.under[k], s.over[k], low, high)[:16].as_signed() for k in each])
-        m.d.comb += [self.o.valid.eq(p.valid), *(self.o.payload[k].eq(s.result[k]) for k in each)]
+        valid, row = join_row(m, p.valid, s.result, self.row_cycles, "result")
+        m.d.comb += [self.o.valid.eq(valid), *(o.eq(result) for o, result in zip(self.o.payload, row, strict=True))]
         return m

@@ -11,6 +11,7 @@ from rtl.decoder import WordWrite
 from rtl.delay import delayed
 from rtl.flow import Flow, lanes
 from rtl.layer_norm import Rsqrt
+from rtl.row_parts import join_row, part_lanes, split_row
 from rtl.token_drop import Fuse
 from rtl.ultra import memory_attributes
 
@@ -71,11 +72,12 @@ class Residual(wiring.Component):
     Latency
     -------
     ``LATENCY`` cycles from ``i`` until the row is in the memory (``written`` is valid a cycle before), ``STATISTICS``
-    until whoever listens has stored its statistic (``statistic`` is valid a cycle before).
+    until whoever listens has stored its statistic (``statistic`` is valid a cycle before); ``part_cycles`` more for
+    the former, twice as many for the latter.
 
     Throughput
     ----------
-    One row a cycle.
+    One row every ``row_cycles`` cycles.
     """
 
     READ = 2
@@ -153,7 +155,8 @@ class Residual(wiring.Component):
 
     def _fuse(self, m: Module) -> None:
         grouped = self.config.groups > 1
-        m.submodules.fuse = fuse = Fuse(shared=grouped)
+        m.submodules.fuse = fuse = Fuse(shared=grouped, row_cycles=self.config.row_cycles)
+        latency = Fuse.LATENCY + self.config.part_cycles
         row = self._row
         m.d.comb += [
             fuse.i.valid.eq(self._row_valid),
@@ -167,12 +170,12 @@ class Residual(wiring.Component):
         moved_valid = Signal()
         kept = row.keep | row.fused
         m.d.comb += [
-            moved_valid.eq(fuse.o.valid & delayed(m, kept, Fuse.LATENCY, "kept")),
+            moved_valid.eq(fuse.o.valid & delayed(m, kept, latency, "kept")),
             moved.x.eq(fuse.o.payload.as_value()),
-            moved.index.eq(delayed(m, row.index, Fuse.LATENCY, "index")),
-            moved.column.eq(delayed(m, row.column, Fuse.LATENCY, "column")),
-            moved.first.eq(delayed(m, row.first, Fuse.LATENCY, "first")),
-            moved.last.eq(delayed(m, row.last, Fuse.LATENCY, "last")),
+            moved.index.eq(delayed(m, row.index, latency, "index")),
+            moved.column.eq(delayed(m, row.column, latency, "column")),
+            moved.first.eq(delayed(m, row.first, latency, "first")),
+            moved.last.eq(delayed(m, row.last, latency, "last")),
         ]
         placed, placed_valid = moved, moved_valid
         if grouped:
@@ -218,21 +221,15 @@ class Residual(wiring.Component):
 
     def _statistics(self, m: Module) -> None:
         """Sum and sum of squares of the 16 lanes in three stages, then accumulate over the columns."""
-        lanes_in = [self._x.word_select(lane, 16).as_signed() for lane in range(BLOCK)]
-        squares, values = [], []
-        for lane, x in enumerate(lanes_in):
-            square = Signal(unsigned(31), name=f"square{lane}", reset_less=True)
-            value = Signal(signed(16), name=f"value{lane}", reset_less=True)
-            m.d.sync += [square.eq(x * x), value.eq(x)]
-            squares.append(square)
-            values.append(value)
+        values, squares = self._squares(m)
         s1 = _sum_tree(m, values, "s1", signed)
         s2 = _sum_tree(m, squares, "s2", unsigned)
 
-        valid = delayed(m, self._x_valid, 3, "sum_valid", reset_less=False)
-        first = delayed(m, self._first, 3, "sum_first")
-        last = delayed(m, self._last, 3, "sum_last")
-        index_early = delayed(m, self._index, 2, "sum_index")
+        latency = 3 + self.config.part_cycles
+        valid = delayed(m, self._x_valid, latency, "sum_valid", reset_less=False)
+        first = delayed(m, self._first, latency, "sum_first")
+        last = delayed(m, self._last, latency, "sum_last")
+        index_early = delayed(m, self._index, latency - 1, "sum_index")
         index = delayed(m, index_early, 1, "sum_index_late")
 
         m.submodules.sums = mem = memory.Memory(
@@ -268,11 +265,26 @@ class Residual(wiring.Component):
             self.statistic.payload.exp.eq(rsqrt.o.payload.exp),
         ]
 
+    def _squares(self, m: Module) -> tuple[list[Value], list[Value]]:
+        """The 16 lanes and their squares, a cycle later (and ``part_cycles``)."""
+        cycles = self.config.row_cycles
+        row = data.View(data.StructLayout({"x": lanes(16)}), self._x)
+        valid, parts = split_row(m, self._x_valid, row, cycles)
+        values, squares = [], []
+        for lane in range(part_lanes(cycles)):
+            x = parts.x[lane]
+            square = Signal(unsigned(31), name=f"square{lane}", reset_less=True)
+            value = Signal(signed(16), name=f"value{lane}", reset_less=True)
+            m.d.sync += [square.eq(x * x), value.eq(x)]
+            squares.append(square)
+            values.append(value)
+        return join_row(m, valid, values, cycles, "value")[1], join_row(m, valid, squares, cycles, "square")[1]
 
-def _sum_tree(m: Module, terms: list[Signal], name: str, shape: Callable[[int], Shape]) -> Signal:
+
+def _sum_tree(m: Module, terms: list[Value], name: str, shape: Callable[[int], Shape]) -> Value:
     """Sum of 16 terms in two registered stages of four."""
     for level in range(2):
-        sums = []
+        sums: list[Value] = []
         for group in range(0, len(terms), 4):
             s = Signal(shape(len(terms[0]) + 2), name=f"{name}_{level}_{group}", reset_less=True)
             m.d.sync += s.eq((terms[group] + terms[group + 1]) + (terms[group + 2] + terms[group + 3]))

@@ -139,7 +139,7 @@ class Sequencer(wiring.Component):
         self._steps(m, running)
         self._start(m, running, last_cycle)
         self._count(m, running, last_cycle)
-        self._issue(m, running)
+        self._issue(m)
         with m.If(self.clear):
             m.d.sync += [running.eq(0), self.started.eq(0)]
         return m
@@ -239,21 +239,26 @@ class Sequencer(wiring.Component):
         """Cycle within the slot, and its length."""
         groups = self.config.groups
         group_bits = groups.bit_length() - 1
-        cycle = Signal(range(512))
+        row_cycles = self.config.row_cycles
+        cycle = Signal(range(512 * row_cycles))
         rows = Signal(range(512))
-        before_last = Signal(range(512))  # cycle
+        streaming = rows if row_cycles == 1 else rows * row_cycles
+        before_last = Signal(range(512 * row_cycles))  # cycle
         ending = Signal()  # this is the last one
         m.d.sync += [
             rows.eq(((self.tokens + groups - 1) >> group_bits)
                     + Mux(self.current.drop != Drop.NONE, 1 + self.config.fuse_stages, 0)),
-            before_last.eq(Mux(rows < MIN_SLOT, MIN_SLOT, rows) - 2),
+            before_last.eq(Mux(streaming < MIN_SLOT, MIN_SLOT, streaming) - 2),
             ending.eq((cycle == before_last) & ~self.take),
             cycle.eq(Mux(self.take, 0, cycle + 1)),
         ]
         m.d.comb += last_cycle.eq(running & ending)
-        self._cycle, self._rows = cycle, rows
+        within = row_cycles.bit_length() - 1
+        self._row, self._rows = cycle if row_cycles == 1 else cycle[within:], rows
+        # A row stays for all its cycles and is issued in the first one.
+        self._issues = running if row_cycles == 1 else running & (cycle[:within] == 0)
 
-    def _issue(self, m: Module, running: Signal) -> None:
+    def _issue(self, m: Module) -> None:
         """Token control, and which clusters start a column with this block."""
         clusters = self.config.clusters
         active = Cat(self.slot.payload.clusters[c].valid for c in range(clusters))
@@ -272,13 +277,13 @@ class Sequencer(wiring.Component):
         fused = self.control.fused
         for group in range(self.config.groups):
             # The fused token is appended by group 0; the groups' parts of it are joined there.
-            token = Cat(Const(group, group_bits), self._cycle)
+            token = Cat(Const(group, group_bits), self._row)
             exists = (token < self.tokens) | (fused if group == 0 else 0)
-            m.d.comb += self.valid[group].eq(running & exists)
+            m.d.comb += self.valid[group].eq(self._issues & exists)
         m.d.comb += [
-            self.control.token.eq(self._cycle),
-            self.control.start.eq(self._cycle == 0),
-            self.control.fused.eq((self.current.drop != Drop.NONE) & (self._cycle == self._rows - 1)),
+            self.control.token.eq(self._row),
+            self.control.start.eq(self._row == 0),
+            self.control.fused.eq((self.current.drop != Drop.NONE) & (self._row == self._rows - 1)),
             self.control.drain.eq(taken.drain),
             self.control.drain_cluster.eq(taken.drain_cluster),
             self.control.merge.eq(taken.merge),

@@ -61,6 +61,11 @@ def shared_component(m: Module, instance: str, name: str, factory: Callable[[], 
     return interface
 
 
+def shared_modules() -> dict[str, wiring.Component]:
+    """Components of the shared modules that have been met since the last conversion, by module name."""
+    return dict(_registry)
+
+
 def use_verilog(name: str, text: str) -> None:
     """Let the design that is being elaborated contain module ``name``, written in Verilog."""
     _texts[name] = text

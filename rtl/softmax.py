@@ -14,6 +14,7 @@ from rtl.fixed_point import align_step, shift_coarse, shift_fine
 from rtl.flow import Flow, TableWrite, lanes
 from rtl.gelu import ByteTable
 from rtl.pipeline import Pipeline
+from rtl.row_parts import join_row, part_lanes, split_row
 
 __all__ = ["Exp", "Normalise", "Reciprocal"]
 
@@ -125,6 +126,11 @@ class Reciprocal(wiring.Component):
 class Normalise(wiring.Component):
     """Sixteen lanes of ``rnd(acc * mant, 23 + exp)``: the context in value codes with 8 fraction bits.
 
+    Parameters
+    ----------
+    row_cycles : int
+        Cycles from vector to vector: 16 / ``row_cycles`` lanes do their work.
+
     Members
     -------
     i : :py:`In(Flow(Normalise.LAYOUT))`
@@ -135,11 +141,12 @@ class Normalise(wiring.Component):
 
     Latency
     -------
-    ``LATENCY`` = 5 cycles: input registers of the DSP slice, product, shift in two steps, rounding.
+    ``LATENCY`` = 5 cycles: input registers of the DSP slice, product, shift in two steps, rounding; and
+    ``part_cycles``.
 
     Throughput
     ----------
-    One vector of 16 a cycle.
+    One vector of 16 every ``row_cycles`` cycles.
     """
 
     LATENCY = 5
@@ -148,16 +155,23 @@ class Normalise(wiring.Component):
     i: In(Flow(LAYOUT))
     o: Out(Flow(lanes(CONTEXT_BITS)))
 
+    def __init__(self, row_cycles: int = 1) -> None:
+        self.row_cycles = row_cycles
+        super().__init__()
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        p, i = Pipeline(m, self.i.valid), self.i.payload
+        valid, i = split_row(m, self.i.valid, self.i.payload, self.row_cycles)
+        p = Pipeline(m, valid)
         # rnd(x, t) = ((x >> (t - 1)) + 1) >> 1, and of t - 1 = 22 + exp the smallest value, 7, costs no shifter.
         fixed = RECIP_ONE - CONTEXT_FRACTION + EXP_MIN - 1
-        s = p.stage(acc=[i.acc[k] for k in range(BLOCK)], mant=i.mant, amount=(i.exp - EXP_MIN)[:EXP_BITS])
+        s = p.stage(acc=[i.acc[k] for k in range(part_lanes(self.row_cycles))], mant=i.mant,
+                    amount=(i.exp - EXP_MIN)[:EXP_BITS])
         s = p.stage(product=[x * s.mant for x in s.acc], amount=s.amount)
         s = p.stage(product=[shift_coarse(x >> fixed, s.amount) for x in s.product], amount=s.amount)
         s = p.stage(half=[shift_fine(x, s.amount)[:CONTEXT_BITS + 1].as_signed() for x in s.product])
         s = p.stage(result=[((x + 1) >> 1)[:CONTEXT_BITS].as_signed() for x in s.half])
-        m.d.comb += [self.o.valid.eq(p.valid), *(self.o.payload[k].eq(s.result[k]) for k in range(BLOCK))]
+        valid, row = join_row(m, p.valid, s.result, self.row_cycles, "result")
+        m.d.comb += [self.o.valid.eq(valid), *(o.eq(result) for o, result in zip(self.o.payload, row, strict=True))]
         return m
 

@@ -12,9 +12,11 @@ from amaranth.lib.wiring import In, Out
 from flows.contracts.hardware import BLOCK, HardwareConfig, ceil_div
 from flows.contracts.numerics import DROP_SCORE_BITS, DROP_WEIGHT_BITS, FUSE_SHIFT
 from flows.contracts.program import Drop
+from rtl.delay import delayed
 from rtl.fixed_point import balanced_sum, shift_coarse, shift_fine
 from rtl.flow import Flow, lanes
 from rtl.pipeline import Pipeline
+from rtl.row_parts import any_part, join_row, part_lanes, split_row
 from rtl.softmax import EXP_BITS, EXP_MIN, MANT_BITS
 
 __all__ = ["Fuse", "Select"]
@@ -53,14 +55,14 @@ class _State:
 class Select(wiring.Component):
     """Scores the tokens of an image, chooses which to keep, and writes a map with an entry per token.
 
-    Three passes, each a short pipeline: scores of 16 tokens a cycle and head; the threshold of top-k, the k-th largest
-    score found bit by bit from the top by counting how many scores reach a candidate (no sorter, no exchange of data);
-    then the map, a token a cycle.
+    Three passes, each a short pipeline: scores of 16 tokens and a head in ``row_cycles`` cycles; the threshold of
+    top-k, the k-th largest score found bit by bit from the top by counting how many scores reach a candidate (no
+    sorter, no exchange of data); then the map, a token a cycle.
 
     Parameters
     ----------
     config : HardwareConfig
-        ``max_tokens`` and ``max_width`` size the memories.
+        ``max_tokens`` and ``max_width`` size the memories, ``row_cycles`` the multipliers.
 
     Members
     -------
@@ -73,7 +75,7 @@ class Select(wiring.Component):
         Begin. ``mode`` (:class:`flows.contracts.program.Drop`), ``keep`` (top-k), ``threshold``, ``heads`` (at least
         1), ``inverse_heads`` and ``tokens`` (CLS included, at least 1) are sampled with it. Ignored while busy.
     busy : :py:`Out(1)`
-        From the cycle after ``start``, for ``Select.cycles(tokens, heads, mode)`` cycles.
+        From the cycle after ``start``, for ``Select.cycles(tokens, heads, mode, row_cycles)`` cycles.
     new_tokens : :py:`Out(9)`
         Tokens after the drop: CLS, kept and fused; ``tokens`` when nothing is dropped. Valid from the end of busy to
         the next start, as are ``dropped`` and the map.
@@ -121,10 +123,10 @@ class Select(wiring.Component):
         })
 
     @staticmethod
-    def cycles(tokens: int, heads: int, mode: int) -> int:
+    def cycles(tokens: int, heads: int, mode: int, row_cycles: int = 1) -> int:
         """Cycles of ``busy``: they depend on nothing else, in particular not on the scores."""
         blocks = ceil_div(tokens, BLOCK)
-        score = blocks * heads + Select.SCORE_LATENCY
+        score = row_cycles * blocks * heads + Select.SCORE_LATENCY + int(row_cycles > 1)
         search = DROP_SCORE_BITS * (blocks + Select.COUNT_LATENCY)
         final = tokens + Select.CHOOSE_LATENCY
         return (score if mode != Drop.NONE else 0) + (search if mode == Drop.TOPK else 0) + final
@@ -159,11 +161,7 @@ class Select(wiring.Component):
                     with m.If(self.mode == Drop.NONE):
                         m.next = "CHOOSE"
             with m.State("SCORE"):
-                m.d.comb += score.eq(1)
-                m.d.sync += [s.head.eq(Mux(last_head, 0, s.head + 1)), s.block.eq(s.block + last_head),
-                             s.drain.eq(self.SCORE_LATENCY)]
-                with m.If(last_head & last_block):
-                    m.next = "SCORE DRAIN"
+                self._next_score(m, s, score, last_head, last_block)
             with m.State("SCORE DRAIN"):
                 m.d.sync += s.block.eq(0)
                 with m.If(drained):
@@ -191,6 +189,25 @@ class Select(wiring.Component):
                 dropped = s.index != s.tokens
                 m.d.sync += [self.dropped.eq(dropped), self.new_tokens.eq(s.index + dropped), self.busy.eq(0)]
                 m.next = "IDLE"
+
+    def _next_score(self, m: Module, s: _State, score: Signal, last_head: Value, last_block: Value) -> None:
+        """Issue an item of the score pass, and go on to the next one when all its cycles are over."""
+        cycles = self.config.row_cycles
+        following = [s.head.eq(Mux(last_head, 0, s.head + 1)), s.block.eq(s.block + last_head),
+                     s.drain.eq(self.SCORE_LATENCY + int(cycles > 1))]
+        if cycles == 1:
+            m.d.comb += score.eq(1)
+            m.d.sync += following
+            with m.If(last_head & last_block):
+                m.next = "SCORE DRAIN"
+            return
+        cycle = Signal(range(cycles))  # from 0 to 0 in every item
+        m.d.comb += score.eq(cycle == 0)
+        m.d.sync += cycle.eq(cycle + 1)
+        with m.If(cycle == cycles - 1):
+            m.d.sync += following
+            with m.If(last_head & last_block):
+                m.next = "SCORE DRAIN"
 
     def _sample(self, m: Module, s: _State) -> None:
         """Take over the parameters. Threshold mode keeps every tie, and so does no drop, with a pivot of 0."""
@@ -236,7 +253,10 @@ class Select(wiring.Component):
         e, recip = self._captured(m, s)
         p = Pipeline(m, issue)
         v = p.stage(block=s.block, first=s.head == 0, last=s.head + 1 == s.heads)
-        v = p.stage(block=v.block, first=v.first, last=v.last, product=[e[k] * recip.mant for k in range(BLOCK)],
+        if self.config.row_cycles > 1:
+            p, v, e, recip = self._parts(m, p, v, e, recip)
+        at_once = part_lanes(self.config.row_cycles)
+        v = p.stage(block=v.block, first=v.first, last=v.last, product=[e[k] * recip.mant for k in range(at_once)],
                     amount=(recip.exp - EXP_MIN)[:EXP_BITS])
         v = p.stage(block=v.block, first=v.first, last=v.last, amount=v.amount,
                     product=[shift_coarse(x, v.amount) for x in v.product])
@@ -245,14 +265,28 @@ class Select(wiring.Component):
         v = p.stage(block=v.block, first=v.first, last=v.last, product=[shift_fine(x, v.amount) for x in v.product],
                     alive=[(v.block != 0) if k == 0 else (k < left) for k in range(BLOCK)])
         total = [Signal(DROP_SCORE_BITS, name=f"total_{k}", reset_less=True) for k in range(BLOCK)]
-        m.d.sync += [total[k].eq(Mux(p.valid, Mux(v.first, 0, total[k]) + v.product[k], total[k]))
-                     for k in range(BLOCK)]
+        # The totals of the part at work are the first ones; all turn, and are in their places after the last part.
+        sums = [Mux(v.first, 0, total[k]) + v.product[k] for k in range(at_once)]
+        turned = total[at_once:] + sums
+        adding = any_part(m, p.valid, self.config.row_cycles)
+        m.d.sync += [total[k].eq(Mux(adding, turned[k], total[k])) for k in range(BLOCK)]
         v = p.stage(block=v.block, last=v.last, alive=v.alive)
+        complete = delayed(m, p.valid, self.config.row_cycles - 1, "complete", reset_less=False)
         m.d.comb += [
-            write.en.eq(p.valid & v.last), write.addr.eq(v.block),
+            write.en.eq(complete & v.last), write.addr.eq(v.block),
             *(write.data[k].eq(Mux(v.alive[k], total[k], 0)) for k in range(BLOCK)),
         ]
-        assert p.latency == self.SCORE_LATENCY
+        assert p.latency == self.SCORE_LATENCY - int(self.config.row_cycles > 1)
+
+    def _parts(self, m: Module, p: Pipeline, v: Any, e: Any, recip: Any) -> tuple[Pipeline, Any, Any, Any]:
+        """The item in parts, a cycle later."""
+        layout = data.StructLayout({"e": self.CAPTURE["e"].shape, "recip": self.RECIP, "block": len(v.block),
+                                    "first": 1, "last": 1})
+        row = Signal(layout, name="scored_row")
+        m.d.comb += [row.e.eq(e), row.recip.eq(recip), row.block.eq(v.block), row.first.eq(v.first),
+                     row.last.eq(v.last)]
+        valid, parts = split_row(m, p.valid, row, self.config.row_cycles)
+        return Pipeline(m, valid), parts, parts.e, parts.recip
 
     def _count(self, m: Module, s: _State, issue: Value, scores: Any) -> None:
         """Pass 2: how many scores reach the candidate, the pivot so far with the current bit set."""
@@ -337,6 +371,13 @@ class TokenMap(wiring.Component):
 class Fuse(wiring.Component):
     """Sixteen channels of the fused token, ``sat16(rnd(sum of weight * x over the dropped, 16))``, as columns pass by.
 
+    Parameters
+    ----------
+    shared : bool
+        Several groups have a part of the fused token.
+    row_cycles : int
+        Cycles from vector to vector: 16 / ``row_cycles`` lanes do their work. Only 1 when ``shared``.
+
     Members
     -------
     i : :py:`In(Flow(Fuse.LAYOUT))`
@@ -350,11 +391,11 @@ class Fuse(wiring.Component):
 
     Latency
     -------
-    ``LATENCY`` = 4 cycles: product, sum, rounding, saturation.
+    ``LATENCY`` = 4 cycles: product, sum, rounding, saturation; and ``part_cycles``.
 
     Throughput
     ----------
-    One vector of 16 a cycle.
+    One vector of 16 every ``row_cycles`` cycles.
     """
 
     LATENCY = 4
@@ -362,20 +403,26 @@ class Fuse(wiring.Component):
         "x": lanes(16), "weight": DROP_WEIGHT_BITS, "dropped": 1, "first": 1, "fused": 1})
     SUM_BITS = 16 + DROP_WEIGHT_BITS + TOKEN_BITS
 
-    def __init__(self, *, shared: bool = False) -> None:
-        self.shared = shared
+    def __init__(self, *, shared: bool = False, row_cycles: int = 1) -> None:
+        self.shared, self.row_cycles = shared, row_cycles
         ports = {"part": Out(lanes(self.SUM_BITS)), "total": In(lanes(self.SUM_BITS))} if shared else {}
         super().__init__({"i": In(Flow(self.LAYOUT)), "o": Out(Flow(lanes(16))), **ports})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        each = range(BLOCK)
-        p, i = Pipeline(m, self.i.valid), self.i.payload
+        lanes_at_once = part_lanes(self.row_cycles)
+        each = range(lanes_at_once)
+        valid, i = split_row(m, self.i.valid, self.i.payload, self.row_cycles)
+        p = Pipeline(m, valid)
         s = p.stage(x=[i.x[k] for k in each], term=[i.x[k] * i.weight for k in each], dropped=i.dropped, first=i.first,
                     fused=i.fused)
-        total = [Signal(signed(self.SUM_BITS), name=f"total_{k}", reset_less=True) for k in each]
-        m.d.sync += [total[k].eq(Mux(p.valid, Mux(s.first, 0, total[k]) + Mux(s.dropped, s.term[k], 0), total[k]))
-                     for k in each]
+        # The sums of the part at work are the first ones; all turn, and the part's new sums become the last ones.
+        total = [Signal(signed(self.SUM_BITS), name=f"total_{k}", reset_less=True) for k in range(BLOCK)]
+        sums = [Mux(s.first, 0, total[k]) + Mux(s.dropped, s.term[k], 0) for k in each]
+        turned = total[lanes_at_once:] + sums
+        adding = any_part(m, p.valid, self.row_cycles)
+        m.d.sync += [total[k].eq(Mux(adding, turned[k], total[k])) for k in range(BLOCK)]
+        total = total[-lanes_at_once:]
         s = p.stage(x=s.x, fused=s.fused)
         if self.shared:
             m.d.comb += [self.part[k].eq(total[k]) for k in each]
@@ -386,5 +433,6 @@ class Fuse(wiring.Component):
         low, high = -(1 << 15), (1 << 15) - 1
         s = p.stage(y=[Mux(s.fused, Mux(s.total[k] > high, high, Mux(s.total[k] < low, low, s.total[k])), s.x[k])
                        for k in each])
-        m.d.comb += [self.o.valid.eq(p.valid), *(self.o.payload[k].eq(s.y[k]) for k in each)]
+        valid, row = join_row(m, p.valid, s.y, self.row_cycles, "result")
+        m.d.comb += [self.o.valid.eq(valid), *(lane.eq(y) for lane, y in zip(self.o.payload, row, strict=True))]
         return m

@@ -111,19 +111,22 @@ async def wait_cycles(dut: Any, count: int, *, clock: str = "clk") -> None:
 
 @dataclass
 class Gaps:
-    """When a sender pauses: before a payload with ``probability``, for 1 to ``longest`` cycles."""
+    """When a sender pauses: before a payload always for ``least`` cycles, and with ``probability`` for 1 to ``longest``
+    more."""
 
     probability: float = 0.0
     longest: int = 4
     seed: int = 0
+    least: int = 0
     _random: random.Random = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
 
     def length(self) -> int:
-        """Cycles to pause now; mostly 0."""
-        return self._random.randint(1, self.longest) if self._random.random() < self.probability else 0
+        """Cycles to pause now."""
+        more = self._random.randint(1, self.longest) if self._random.random() < self.probability else 0
+        return self.least + more
 
 
 async def send(dut: Any, prefix: str, payloads: Iterable[int], *, gaps: Gaps | None = None, clock: str = "clk",

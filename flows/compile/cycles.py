@@ -78,7 +78,7 @@ def estimate(stream: np.ndarray, config: HardwareConfig, *, bytes_per_cycle: flo
         When the stream is no complete program.
     """
     rate = min(bytes_per_cycle or math.inf, config.bus_bits / 8)
-    model = _Model(stream, config, rate, latency, alive or {}, timing or Timing())
+    model = _Model(stream, config, rate, latency, alive or {}, timing or Timing.of(config))
     for packet in packets(stream, config):
         model.take(packet)
     return model.finish()
@@ -167,7 +167,7 @@ class _Model:
         # A step may be over before its norm pass, when no block reads the last columns.
         normed = 0
         if self.steps and self.fields["norm"]:
-            normed = self.begin + self._norm_fill + self.fields["norm_columns"] * self.rows
+            normed = self.begin + self._norm_fill + self.fields["norm_columns"] * self.column_cycles
         dropped = bool(self.steps) and self.fields["drop"] != Drop.NONE
         if dropped:
             most = tokens_after(Drop(self.fields["drop"]), self.fields["keep"], self.tokens)
@@ -234,10 +234,10 @@ class _Model:
         if packet.fields["drain"]:
             context = self.timing.exp + self.timing.divide if self.fields["post"] == Post.CONTEXT else 0
             self.parameters.append(start + self.timing.param_gap + self.config.round_trip + context)
-        rows = self.config.slot_rows(self.tokens, drops=drops)
-        self.slot_end = start + max(rows, self.timing.min_slot)
-        step.streamed += rows
-        step.short += self.slot_end - start - rows
+        streamed = self.config.streaming_cycles(self.tokens, drops=drops)
+        self.slot_end = start + max(streamed, self.timing.min_slot)
+        step.streamed += streamed
+        step.short += self.slot_end - start - streamed
 
     @property
     def _norm_fill(self) -> int:
@@ -245,20 +245,20 @@ class _Model:
         return self.timing.norm_fill + self.config.round_trip
 
     @property
-    def rows(self) -> int:
-        """Rows that a norm pass takes per column."""
-        return self.config.slot_rows(self.tokens, drops=False)
+    def column_cycles(self) -> int:
+        """Cycles that a norm pass takes per column."""
+        return self.config.streaming_cycles(self.tokens, drops=False)
 
     def _columns_ready(self, need: int) -> int:
         if self.fields["image"] and need:
             assert self.reader is not None
             return self.reader.image_arrival(ceil_div(need, self.config.rows_per_word) * self.image_tokens)
         if self.fields["norm"]:
-            return self.begin + self._norm_fill + max(need - 1, 0) * self.rows
+            return self.begin + self._norm_fill + max(need - 1, 0) * self.column_cycles
         return 0
 
     def _selected(self) -> int:
         mode = Drop(self.fields["drop"])
         if mode is Drop.NONE:
             return 0
-        return self.begin + self.timing.select(self.tokens, self.fields["heads"], mode)
+        return self.begin + self.timing.select(self.tokens, self.fields["heads"], mode, self.config.row_cycles)

@@ -162,9 +162,9 @@ def _release_bound(releases: Sequence[Sequence[int]], clusters: int) -> int:
     return max(release + ceil_div(index + 1, clusters) for index, release in enumerate(late))
 
 
-def step_cycles_bound(slots: int, rows: int, streamed_blocks: int, columns: int, config: HardwareConfig) -> int:
+def step_cycles_bound(slots: int, slot_cycles: int, streamed_blocks: int, columns: int, config: HardwareConfig) -> int:
     """Fewest cycles of a step: its slots, or its words, of which the decoder takes one a cycle."""
-    return max(slots * rows, streamed_blocks * config.block_words + columns * column_parameter_words(config))
+    return max(slots * slot_cycles, streamed_blocks * config.block_words + columns * column_parameter_words(config))
 
 
 def _drain_bound(earliest: Sequence[int], drains: int) -> int:

@@ -85,8 +85,8 @@ def scheduling_problem(step: Step, config: HardwareConfig) -> Problem:
     """What the scheduler has to know of a step."""
     first_drain = 0
     if step.drops:
-        wait = Timing.select(step.tokens, step.fields["heads"], Drop(step.fields["drop"]))
-        first_drain = ceil_div(wait, config.slot_rows(step.tokens, drops=True))
+        wait = Timing.select(step.tokens, step.fields["heads"], Drop(step.fields["drop"]), config.row_cycles)
+        first_drain = ceil_div(wait, config.streaming_cycles(step.tokens, drops=True))
     return Problem(
         jobs=tuple(Job(column.sources, column.last) for column in step.columns), clusters=config.clusters,
         banks=config.banks, drains=config.drains, first_drain=first_drain,
@@ -183,8 +183,9 @@ def _manifest(artifact: SparseVit, config: HardwareConfig, steps: list[Step], pr
             "columns": len(step.columns), "blocks": step.blocks, "slots": placed.slots,
             "wait_slots": placed.waits, "drain_wait_slots": placed.drain_waits,
             "lower_bound_slots": bound, "useful_macs": step.useful_macs,
-            "lower_bound_cycles": step_cycles_bound(problem.blocks_bound(), config.slot_rows(step.tokens, drops=False),
-                                                    streamed, len(step.columns), config),
+            "lower_bound_cycles": step_cycles_bound(problem.blocks_bound(),
+                                                    config.streaming_cycles(step.tokens, drops=False), streamed,
+                                                    len(step.columns), config),
             "expected_cycles": cycles.steps[index].cycles})
     totals = {key: sum(entry[key] for entry in entries)
               for key in ("columns", "blocks", "slots", "wait_slots", "drain_wait_slots", "lower_bound_slots",

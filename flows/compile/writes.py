@@ -37,12 +37,12 @@ class _Places:
 
     def __init__(self, step: Step, placed: Schedule, config: HardwareConfig) -> None:
         self.config, self.tokens = config, step.tokens
-        self.rows = max(config.slot_rows(step.tokens, drops=False), Timing().min_slot)
+        self.cycles = max(config.streaming_cycles(step.tokens, drops=False), Timing().min_slot)
         self.gaps: dict[int, list[Parameters]] = {gap: [] for gap in range(placed.slots + 1)}
         valid = (placed.job >= 0).sum(axis=1)
         load = slot_header_words(config) + config.block_words * valid + column_parameter_words(config)
         load += Timing().slot_decode
-        self.rooms = [0, *(max(0, self.rows - int(cycles)) for cycles in load[1:]), 0]
+        self.rooms = [0, *(max(0, self.cycles - int(busy)) for busy in load[1:]), 0]
         self.candidates = list(range(1, placed.slots)) or [placed.slots]
         self.table_gap = 0  # first gap in which the last table word has been written
         self.leftover = 0
@@ -52,7 +52,7 @@ class _Places:
         words = table.rows.shape[1] // self.config.stream_bytes
         cost = words * Timing().write_word(table.target, self.config) + 1
         in_background = table.target in (Target.EXP, Target.GELU)
-        spacing = ceil_div(Timing().table_word(self.config), self.rows) if in_background else 0
+        spacing = ceil_div(Timing().table_word(self.config), self.cycles) if in_background else 0
         entries = self.config.stream_bytes if in_background else 1
         first = self.table_gap if in_background else 0
         for row, data in enumerate(table.rows):

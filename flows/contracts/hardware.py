@@ -77,6 +77,9 @@ class HardwareConfig:
     multiplier: str = "plain"
     """How a cluster multiplies: "plain" (one multiplier per MAC), or two MACs per slice, "dsp48e2" (UltraScale+) or
     "dsp48e1" (7 series). All give the same integers in the same cycles."""
+    row_cycles: int = 1
+    """Cycles from row to row of a slot: 1, 2 or 4. With 2 or 4, for small devices and one group, a row is worked on in
+    as many parts, and every multiplier of the arrays and of the units behind them serves that many channels."""
     crossings: int = 0
     """Register stages on every path between the shared part and a token group, in each direction: 0, or 1 to 3 when
     groups lie on other dies."""
@@ -89,6 +92,8 @@ class HardwareConfig:
     image_fifo_words: int = 256
     """Depth of the image FIFO in stream words. Power of two. Large enough for a whole image, the next image's patches
     load while the current one runs."""
+    lut_fifo_words: int = 0
+    """Largest depth of FIFOs that are made of LUTs, for devices short of block RAM: 0 (synthesis chooses) to 512."""
     resident_words: int = 0
     """Depth of the on-chip program store in stream words: 0 (none) or a power of two. A program that fits is read from
     memory once per run, however many images the run has."""
@@ -119,6 +124,8 @@ class HardwareConfig:
         need(self.score_cols <= 1024, "score_heads", "small enough that score_heads * token blocks is at most 1024")
         need(1 <= self.max_classes <= 16384, "max_classes", "1 to 16384")
         need(self.multiplier in ("plain", "dsp48e2", "dsp48e1"), "multiplier", "plain, dsp48e2 or dsp48e1")
+        need(self.row_cycles in (1, 2, 4), "row_cycles", "1, 2 or 4")
+        need(self.row_cycles == 1 or self.groups == 1, "row_cycles", "1 with several groups")
         need(0 <= self.crossings <= 3, "crossings", "0 to 3")
         need(self.bus_bits in (128, 256, 512), "bus_bits", "128, 256 or 512")
         need(self.stream_bits in (256, 512), "stream_bits", "256 or 512")
@@ -126,6 +133,7 @@ class HardwareConfig:
              f"at least {self.rows_per_word} with stream_bits {self.stream_bits}")
         need(self.fifo_words in powers_of_two(128, 16384), "fifo_words", "a power of two, 128 to 16384")
         need(self.image_fifo_words in powers_of_two(128, 8192), "image_fifo_words", "a power of two, 128 to 8192")
+        need(0 <= self.lut_fifo_words <= 512, "lut_fifo_words", "0 to 512")
         need(self.resident_words in (0, *powers_of_two(1024, 262144)), "resident_words",
              "0 or a power of two, 1024 to 262144")
         need(self.uram_words == 0 or self.uram_words >= 512, "uram_words", "0 or at least 512")
@@ -134,7 +142,13 @@ class HardwareConfig:
     @property
     def macs_per_cycle(self) -> int:
         """Peak multiply-accumulates per cycle."""
-        return BLOCK * BLOCK * self.clusters * self.groups
+        return BLOCK * BLOCK * self.clusters * self.groups // self.row_cycles
+
+    @property
+    def part_cycles(self) -> int:
+        """Further latency of a unit that works on a row in parts (``row_cycles``): it takes the row apart, and waits
+        for the last part."""
+        return self.row_cycles if self.row_cycles > 1 else 0
 
     @property
     def stream_bytes(self) -> int:
@@ -175,6 +189,10 @@ class HardwareConfig:
     def slot_rows(self, tokens: int, *, drops: bool) -> int:
         """Rows (tokens of one group) that a slot streams; a step that drops tokens appends the fused token."""
         return ceil_div(tokens, self.groups) + (1 + self.fuse_stages if drops else 0)
+
+    def streaming_cycles(self, tokens: int, *, drops: bool) -> int:
+        """Cycles in which a slot streams its rows."""
+        return self.row_cycles * self.slot_rows(tokens, drops=drops)
 
     @property
     def token_blocks(self) -> int:

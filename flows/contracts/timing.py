@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flows.contracts.hardware import AHEAD_BYTES, BURST_BYTES, HardwareConfig, ceil_div
 from flows.contracts.program import Drop, Post, Target
@@ -72,6 +72,21 @@ class Timing:
     output_burst: int = -3
     """Cycles per write burst beside its words and the memory's latency."""
 
+    @classmethod
+    def of(cls, config: HardwareConfig) -> Timing:
+        """The constants of a configuration: where a row is worked on in parts, the units that do so are later.
+
+        These are cluster and requantizer on every way, then the softmax division or the fused token, and the sums for
+        the layer norm, or its normalising pass.
+        """
+        default, late = cls(), config.part_cycles
+        units = {Post.RESIDUAL: 3, Post.CONTEXT: 3}
+        return replace(
+            default, drain={post: cycles + units.get(post, 2) * late for post, cycles in default.drain.items()},
+            param_gap=default.param_gap + late, divide=default.divide + late, rsqrt=default.rsqrt + late,
+            norm_read=default.norm_read + 2 * late, norm_fill=default.norm_fill + late,
+            finish=default.finish + 4 * late)
+
     @staticmethod
     def burst_words(config: HardwareConfig) -> int:
         """Words per read burst."""
@@ -89,8 +104,8 @@ class Timing:
         return 1 + config.stream_bytes
 
     @staticmethod
-    def select(tokens: int, heads: int, mode: Drop) -> int:
+    def select(tokens: int, heads: int, mode: Drop, row_cycles: int = 1) -> int:
         """Token selection: sum over heads, search of the k-th largest score bit by bit, map of new indices."""
         blocks = ceil_div(tokens, 16)
         search = 21 * (blocks + 4) if mode is Drop.TOPK else 0
-        return blocks * heads + search + tokens + 9
+        return row_cycles * blocks * heads + int(row_cycles > 1) + search + tokens + 9

@@ -18,11 +18,11 @@ from flows.resources.model import COEFFICIENTS
 
 MULTIPLIERS = ("plain", "dsp48e1", "dsp48e2")
 
-UNSEEN = {"plain": {"lut": 7000.0, "ff": 11200.0}, "dsp48e1": {"lut": 4850.0, "ff": 5750.0}}
-"""A cluster with a multiplier that the grid does not hold, counted from adders and registers of the RTL; without an
+UNSEEN = {"plain": {"lut": 4800.0, "ff": 6200.0}, "dsp48e1": {"lut": 2650.0, "ff": 750.0}}
+"""An array with a multiplier that the grid does not hold, counted from adders and registers of the RTL; without an
 entry, it is expected to take what the largest does."""
 
-FREE = ("base", *MULTIPLIERS)
+FREE = ("base", "lanes", *MULTIPLIERS)
 """Features without an expected coefficient."""
 
 PRIOR = 0.03

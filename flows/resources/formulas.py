@@ -10,12 +10,13 @@ import functools
 from dataclasses import dataclass, field
 
 from flows.contracts.hardware import BLOCK, ROW_BITS, WORD_BITS, HardwareConfig, ceil_div
+from flows.contracts.numerics import ROW_SUM_BITS
 from flows.contracts.program import CLUSTER, SLOT, column_parameter_words
 from flows.contracts.resources import Resources
-from flows.resources.memories import ULTRA_DEPTH, block_rams, memory_of
+from flows.resources.memories import LUT_DEPTH, ULTRA_DEPTH, block_rams, memory_of
 
 OPERAND_BITS = 9
-ACC_BITS = 32 * BLOCK + 17
+ACC_BITS = 32 * BLOCK + ROW_SUM_BITS
 ROW_BLOCK_WORDS = 512
 """Words of a 72-bit wide block RAM: deeper memories of whole rows are several of them behind a multiplexer."""
 
@@ -27,6 +28,8 @@ OWN = ("valid", "kv", "moved", "placed", "part")
 """Those with other values in every group."""
 FIRST = ("capture", "recip", "logit", "parameters_taken", "available", "norm_storing", "total")
 """Those of the first group alone: no other one's are used."""
+ADDRESS_COLUMNS = 16
+"""Column numbers above that are multiplied by the tokens of a column in a slice, for addresses."""
 
 DSPS = {"plain": 256, "dsp48e2": 128, "dsp48e1": 128}
 """Slices of a cluster's array."""
@@ -34,17 +37,20 @@ DSPS = {"plain": 256, "dsp48e2": 128, "dsp48e1": 128}
 
 @dataclass(frozen=True)
 class Ram:
-    """A memory: width, depth, read ports (each takes a copy), and whether it is marked for UltraRAM."""
+    """A memory: width, depth, read ports (each takes a copy), and whether it is marked for UltraRAM or for LUTs."""
 
     width: int
     depth: int
     ports: int = 1
     ultra: bool = False
+    luts: bool = False
 
     def cascade(self, target: str) -> float:
         """LUTs behind a memory that is several blocks deep."""
         if self.ultra:
             return self.width * mux_luts(ceil_div(self.depth, ULTRA_DEPTH))
+        if self.luts:
+            return self.width * mux_luts(ceil_div(self.depth, LUT_DEPTH))
         if not memory_of(self.width, self.depth, target).bram36:
             return 0
         deep = ceil_div(self.depth, ROW_BLOCK_WORDS)
@@ -74,7 +80,7 @@ class Unit:
         """DSP slices and memories of one unit."""
         total = Resources(dsp=self.dsp)
         for ram in self.memories:
-            total += memory_of(ram.width, ram.depth, target, ultra=ram.ultra) * ram.ports
+            total += memory_of(ram.width, ram.depth, target, ultra=ram.ultra, luts=ram.luts) * ram.ports
         return total
 
 
@@ -117,7 +123,8 @@ def _shared_units(config: HardwareConfig, target: str) -> dict[str, Unit]:
     stream, slot, clusters = config.stream_bits, slot_bits(config), config.clusters
     entry = max(stream, config.bus_bits)
     depths = [words * stream // entry for words in (config.fifo_words, config.image_fifo_words)]
-    fifos = tuple(Ram(entry, depth - 1, ultra=ultra(config, depth)) for depth in depths)
+    luts = config.lut_fifo_words * stream // entry
+    fifos = tuple(Ram(entry, depth - 1, ultra=ultra(config, depth), luts=depth <= luts) for depth in depths)
     narrow = int(config.bus_bits < stream) * stream
     wide = int(config.bus_bits > stream) * stream
     rows = max(stream // ROW_BITS, config.groups)
@@ -131,7 +138,9 @@ def _shared_units(config: HardwareConfig, target: str) -> dict[str, Unit]:
         "axi_read": Unit(
             lut={"base": 1, "narrow": narrow, "wide": wide,
                  "cascade": sum(fifo.cascade(target) for fifo in fifos)},
-            ff={"base": 1, "narrow": narrow, "wide": wide}, memories=fifos),
+            # LUTs as memory have no register at the output.
+            ff={"base": 1, "narrow": narrow, "wide": wide, "output": entry * sum(fifo.luts for fifo in fifos)},
+            memories=fifos),
         "axi_write": Unit(lut={"base": 1, "bus": config.bus_bits}, ff={"base": 1, "bus": config.bus_bits}),
         "decoder": Unit(lut={"base": 1, "slot": slot, "stream": stream, "clusters": clusters},
                         ff={"base": 1, "slot": slot, "stream": stream}),
@@ -142,7 +151,8 @@ def _shared_units(config: HardwareConfig, target: str) -> dict[str, Unit]:
             lut={"base": 1, "choice": stream * mux_luts(rows * ROW_BITS // stream), "row": config.groups * ROW_BITS,
                  "cascade": kv.cascade(target)},
             ff={"base": 1, "stream": stream, "row": config.groups * ROW_BITS}, dsp=2, memories=(kv,)),
-        "token_drop": Unit(lut={"base": 1}, ff={"base": 1}, dsp=17,
+        "token_drop": Unit(lut={"base": 1, **_lanes(config)}, ff={"base": 1, **_lanes(config)},
+                           dsp=BLOCK // config.row_cycles + 1,
                            memories=(Ram(336, select[0]), Ram(128, select[1]), Ram(25, 16))),
         "image_loader": Unit(lut={"base": 1, "stream": stream}, ff={"base": 1, "stream": stream}, dsp=1),
         "logits": Unit(lut={"base": 1, "cascade": logits.cascade(target)}, ff={"base": 1}, memories=(logits,)),
@@ -201,17 +211,17 @@ def _group_units(config: HardwareConfig, target: str) -> dict[str, Unit]:
                         memories=(Ram(8, config.score_heads * tokens, clusters + 1),)),
         # The table of GELU is the same module as that of the exponential.
         "exp": Unit(groups, lut={"base": 1, "clusters": clusters}, ff={"base": 1, "clusters": clusters}),
-        "clusters": Unit(groups * clusters, lut={config.multiplier: 1, "stream": stream},
-                         ff={config.multiplier: 1, "stream": stream},
-                         dsp=DSPS[config.multiplier], memories=(Ram(ACC_BITS, tokens + 1),)),
-        "drain": Unit(groups, lut={"base": 1, "choice": 2 * ACC_BITS * mux_luts(clusters)}, ff={"base": 1},
-                      dsp=DRAIN_DSPS[target]),
+        "clusters": _cluster(config),
+        "drain": Unit(groups, lut={"base": 1, "choice": 2 * ACC_BITS * mux_luts(clusters), **_lanes(config)},
+                      ff={"base": 1, **_lanes(config)}, dsp=DRAIN_DSPS[target] // config.row_cycles),
         "column_queue": Unit(groups, lut={"base": 1}, ff={"base": 1, "earlier": (words - 1) * stream},
                              memories=(Ram(768, 4), Ram(28, 4))),
-        "residual": Unit(groups, lut={"base": 1, "several": several, "cascade": residual.cascade(target)},
-                         ff={"base": 1, "several": several}, dsp=_residual_dsps(config, target),
+        "residual": Unit(groups, lut={"base": 1, "several": several, "cascade": residual.cascade(target),
+                                      **_lanes(config)},
+                         ff={"base": 1, "several": several, **_lanes(config)}, dsp=_residual_dsps(config, target),
                          memories=(residual, Ram(68, tokens))),
-        "norm_pass": Unit(groups, lut={"base": 1}, ff={"base": 1}, dsp=NORM_DSPS[target],
+        "norm_pass": Unit(groups, lut={"base": 1, **_lanes(config)}, ff={"base": 1, **_lanes(config)},
+                          dsp=NORM_DSPS[target] // config.row_cycles,
                           memories=(Ram(WORD_BITS, 2 * config.residual_cols, 3), Ram(58, tokens), Ram(26, tokens))),
         "glue": Unit(groups, lut={"base": 1, "clusters": clusters}, ff={"base": 1, "clusters": clusters}),
     }
@@ -225,23 +235,43 @@ NORM_DSPS = {"xcup": 3 * BLOCK, "xc7": 4 * BLOCK}
 
 def _residual_dsps(config: HardwareConfig, target: str) -> int:
     """Fused token, squares, inverse square root; long columns times their number for addresses."""
-    addresses = 2 if config.residual_cols >= 24 else 0
-    return BLOCK + BLOCK + {"xcup": 7, "xc7": 10}[target] + addresses
+    addresses = 2 if config.residual_cols > ADDRESS_COLUMNS else 0
+    return 2 * BLOCK // config.row_cycles + {"xcup": 7, "xc7": 10}[target] + addresses
+
+
+def _lanes(config: HardwareConfig) -> dict[str, float]:
+    """Share of the arithmetic on 16 lanes that is there; the rest of a unit is ``base``."""
+    return {"lanes": 1 / config.row_cycles}
+
+
+def _cluster(config: HardwareConfig) -> Unit:
+    """Weights in parts pass a multiplexer and a register; a part's sums are words of their own."""
+    cycles, array = config.row_cycles, BLOCK * ROW_BITS
+    features: dict[str, float] = {"base": 1, config.multiplier: 1 / cycles, "stream": config.stream_bits}
+    lut = features | ({"choice": array / cycles * mux_luts(cycles)} if cycles > 1 else {})
+    ff = features | ({"choice": array / cycles} if cycles > 1 else {})
+    accumulators = Ram(32 * BLOCK // cycles + ROW_SUM_BITS, cycles * (config.group_tokens + 1))
+    return Unit(config.groups * config.clusters, lut=lut, ff=ff, dsp=DSPS[config.multiplier] // cycles,
+                memories=(accumulators,))
 
 
 def _banks(config: HardwareConfig, target: str) -> Unit:
     """The memories X, A and S with their crossbars."""
     memories: list[Ram] = []
-    deep, address = 0.0, 0
-    for columns in (config.x_cols, config.act_cols, config.score_cols):
+    deep, address, dsps = 0.0, 0, 0
+    for columns, wide in ((config.x_cols, config.banks), (config.act_cols, config.rows_per_word),
+                          (config.score_cols, config.banks)):
         depth = columns // config.banks * config.group_tokens
         bank = Ram(ROW_BITS, depth, ultra=ultra(config, depth))
         memories += [bank] * config.banks
         deep += config.banks * bank.cascade(target)
         address += config.banks * bits(depth)
+        # A bank reads a column of its own; banks that are written together share the place.
+        dsps += (config.banks + config.banks // wide) * (columns // config.banks > ADDRESS_COLUMNS)
     words = 3 * config.banks * ROW_BITS
     readers = 3 * config.clusters * ROW_BITS
     return Unit(config.groups,
                 lut={"base": 1, "crossbar": readers * mux_luts(config.banks), "write": words, "address": address,
                      "cascade": deep, "select": config.clusters * address},
-                ff={"base": 1, "words": words, "readers": readers, "address": address}, memories=tuple(memories))
+                ff={"base": 1, "words": words, "readers": readers, "address": address}, dsp=dsps,
+                memories=tuple(memories))

@@ -19,6 +19,10 @@ LARGE: dict[str, Any] = {"max_width": 768, "max_hidden": 3072, "score_heads": 12
 SMALL: dict[str, Any] = {"max_tokens": 32, "max_width": 64, "max_hidden": 128, "max_patch": 192, "score_heads": 2,
                          "max_classes": 10, "banks": 2, "fifo_words": 128, "image_fifo_words": 128}
 
+NARROW: dict[str, Any] = {"clusters": 1, "row_cycles": 2, "score_heads": 1, "banks": 2, "fifo_words": 128,
+                          "image_fifo_words": 128, "lut_fifo_words": 128, "max_classes": 10, "bus_bits": 128}
+"""Rows every second cycle, for small devices."""
+
 POINTS: dict[str, tuple[str, dict[str, Any]]] = {
     "small": ("ultrascale+", {"clusters": 1, "multiplier": "dsp48e2", **SMALL}),
     "tiny_4x1": ("ultrascale+", {"clusters": 4, "multiplier": "dsp48e2"}),
@@ -33,8 +37,11 @@ POINTS: dict[str, tuple[str, dict[str, Any]]] = {
     "small_4x1_xc7": ("7series", {"clusters": 4, "multiplier": "dsp48e1", **MEDIUM}),
     "base_8x8": ("ultrascale+", {"clusters": 8, "groups": 8, "multiplier": "dsp48e2", **LARGE, **WIDE}),
     "base_2x1": ("ultrascale+", {"clusters": 2, "multiplier": "plain", **LARGE, "bus_bits": 512}),
+    "tiny_narrow_xc7": ("7series", {"multiplier": "dsp48e1", "max_hidden": 320, **NARROW}),
+    "small_narrow": ("ultrascale+", {"multiplier": "dsp48e2", **SMALL, **NARROW}),
 }
-"""Family and hardware fields by name: sizes of DeiT-Tiny, -Small and -Base, and one for tests."""
+"""Family and hardware fields by name: sizes of DeiT-Tiny, -Small and -Base, one for tests, and what the search finds
+for the shipped DeiT-Tiny on PYNQ-Z2 and Arty A7-100T (``tiny_narrow_xc7``)."""
 
 
 def load_grid() -> list[dict[str, Any]]:

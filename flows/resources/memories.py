@@ -32,19 +32,22 @@ class Distributed:
 DISTRIBUTED = {"xcup": Distributed(14, 7, 8, 16), "xc7": Distributed(6, 3, 4, 8)}
 """RAM32M16 and RAM64M8, RAM32M and RAM64M; figures of Yosys' ``lutrams_xcu.txt`` and ``lutrams_xc5v.txt``."""
 
+LUT_DEPTH = 64
+"""Words of a LUT as memory."""
+
 BLOCK_COST = 257
 """Of a RAMB36, from what Yosys chooses: 529 bits by 33 words are LUTs, 26 by 208 half a block."""
 
 
 @functools.cache
-def memory_of(width: int, depth: int, target: str, *, ultra: bool = False) -> Resources:
+def memory_of(width: int, depth: int, target: str, *, ultra: bool = False, luts: bool = False) -> Resources:
     """What a memory with one write and one read port takes.
 
     Parameters
     ----------
     width, depth : bits of a word, words
     target : ``"xcup"`` or ``"xc7"``
-    ultra : the memory is marked for UltraRAM
+    ultra, luts : the memory is marked for UltraRAM, or for LUTs
 
     Returns
     -------
@@ -57,7 +60,7 @@ def memory_of(width: int, depth: int, target: str, *, ultra: bool = False) -> Re
     kind = DISTRIBUTED[target]
     blocks = block_rams(width, depth)
     units = width / kind.wide if depth <= 32 else width / kind.narrow * ceil_div(depth, 64)
-    if units * kind.cost < blocks * BLOCK_COST:
+    if luts or units * kind.cost < blocks * BLOCK_COST:
         return Resources(lut=ceil_div(round(units * 1000), 1000) * kind.luts)
     return Resources(bram36=blocks)
 

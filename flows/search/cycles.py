@@ -24,7 +24,7 @@ LATENCY = 100
 """Cycles from a read request to its first word, as in the simulated memory."""
 
 CIRCUIT_ONLY = {"multiplier": "plain", "bus_bits": 128, "fifo_words": 512, "image_fifo_words": 256,
-                "resident_words": 0, "uram_words": 0, "clock_mhz": 200.0}
+                "lut_fifo_words": 0, "resident_words": 0, "uram_words": 0, "clock_mhz": 200.0}
 """Fields that leave the program as it is (but for the hash in its first word): configurations that differ only in them
 are compiled once."""
 
@@ -73,7 +73,7 @@ class CycleModel:
 
     def _both(self, config: HardwareConfig) -> tuple[int, float]:
         key = (config.clusters, config.groups, config.stream_bits, config.bus_bits, config.fifo_words,
-               config.score_heads, config.crossings)
+               config.score_heads, config.crossings, config.row_cycles)
         if key not in self._bounds:
             self._bounds[key] = self._bound(config)
         return self._bounds[key]
@@ -81,7 +81,8 @@ class CycleModel:
     def cycles(self, config: HardwareConfig) -> int:
         """The cycle model's figure for one image, compiled if it has not been before."""
         key = {**self._key(config), "fields": {name: getattr(config, name) for name in CIRCUIT_ONLY
-                                               if name not in ("multiplier", "uram_words", "clock_mhz")},
+                                               if name not in ("multiplier", "lut_fifo_words", "uram_words",
+                                                                "clock_mhz")},
                "rate": self.rate, "latency": self.latency}
         path = cached("cycles", key, ".json")
         try:
@@ -125,12 +126,12 @@ class CycleModel:
         image = self.artifact.tokens * self.artifact.embed.weight.shape[1] / config.stream_bytes
         done, ahead, total = 0.0, 0.0, image
         for index, size in enumerate(self._network(config)):
-            rows = config.slot_rows(size.tokens, drops=size.drops)
+            streaming = config.streaming_cycles(size.tokens, drops=size.drops)
             slots = max(ceil_div(size.blocks, config.clusters), ceil_div(size.columns, config.drains),
                         ceil_div(size.longest, min(2, config.clusters)))
             streamed = 0 if size.tiles else size.blocks
             words = streamed * config.block_words + size.columns * column_parameter_words(config)
-            cycles = step_cycles_bound(slots, max(rows, Timing.min_slot), streamed, size.columns, config)
+            cycles = step_cycles_bound(slots, max(streaming, Timing.min_slot), streamed, size.columns, config)
             read = words + (image if index == 0 else 0)
             duration = max(cycles, (read - ahead) / rate)
             done, total = done + duration, total + words

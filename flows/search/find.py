@@ -119,8 +119,20 @@ class _Space:
             if number % 64 == 0:
                 show("resources", number / len(configs))
             self._take(config, "crossings" in fixed)
+        if not self.fitting:
+            for config in self._small(artifact, fixed):
+                self._take(config, "crossings" in fixed)
         show("resources", 1.0)
         self.fitting.sort(key=lambda item: (item.share, item.bound, tuple(item.config.to_dict().items())))
+
+    def _small(self, artifact: SparseVit, fixed: Mapping[str, Any]) -> list[HardwareConfig]:
+        """Small configurations, for a board on which no other fits; none, when a fixed field rules them out."""
+        try:
+            configs = list(configurations(artifact, self.board, fixed, small=True))
+        except ConfigError:
+            return []
+        self.considered += len(configs)
+        return configs
 
     def _take(self, config: HardwareConfig, crossings_given: bool) -> None:
         config, parts, found = settle(config, self.board, self.limits, self.parts_of, crossings_given=crossings_given)
@@ -158,15 +170,15 @@ def _evaluate(candidates: list[Candidate], model: CycleModel, goal: float | None
     """Points of the candidates that are worth to be compiled; ``goal`` is a number of cycles."""
     points: list[Point] = []
     seen: set[HardwareConfig] = set()
-    over: dict[tuple[int, int], float] = {}
+    over: dict[tuple[int, int, int], float] = {}
     best, fastest = float("inf"), min((item.bound for item in candidates), default=0)
 
     def likely(item: Candidate) -> float:
         """The bound, and what another configuration of the same array was above its own."""
-        return item.bound * over.get((item.config.clusters, item.config.groups), 1.0)
+        return item.bound * over.get(_array(item.config), 1.0)
 
     def look(item: Candidate) -> int:
-        cycles, array = model.cycles(item.config), (item.config.clusters, item.config.groups)
+        cycles, array = model.cycles(item.config), _array(item.config)
         seen.add(item.config)
         points.append(Point(item.config, cycles, model.memory_cycles(item.config), item.parts.total, item.placement))
         over[array] = min(over.get(array, float("inf")), cycles / item.bound)
@@ -185,6 +197,10 @@ def _evaluate(candidates: list[Candidate], model: CycleModel, goal: float | None
         best = min(best, look(min(rest, key=lambda item: (likely(item), item.share))))
     show("compile", 1.0)
     return points
+
+
+def _array(config: HardwareConfig) -> tuple[int, int, int]:
+    return config.clusters, config.groups, config.row_cycles
 
 
 def _step(best: float, goal: float | None, fastest: int) -> float:

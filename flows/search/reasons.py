@@ -59,8 +59,9 @@ def of_failure(front: Sequence[Point], dropped: Sequence[Dropped], board: Board,
 
 
 def size(config: HardwareConfig) -> str:
-    """``4 clusters x 2 groups``."""
-    return f"{_count(config.clusters, 'cluster')} x {_count(config.groups, 'group')}"
+    """``4 clusters x 2 groups``, and ``, a row every 2 cycles``."""
+    rows = f", a row every {config.row_cycles} cycles" if config.row_cycles > 1 else ""
+    return f"{_count(config.clusters, 'cluster')} x {_count(config.groups, 'group')}{rows}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -25,6 +25,11 @@ URAM_WORDS = (0, 1024, 4096)
 SHALLOW, DEEP = 512, 4096
 """Depths of the program's FIFO: a few bursts, or enough to bridge steps that need their weights fast."""
 
+SMALL: dict[str, tuple[Any, ...]] = {
+    "clusters": (1, 2), "groups": (1,), "row_cycles": (1, 2, 4), "banks": (2, 4), "stream_bits": (256,),
+    "fifo_words": (128,), "image_fifo_words": (128,), "lut_fifo_words": (0, 128)}
+"""For devices on which nothing else fits: rows every few cycles, two banks, FIFOs of two bursts."""
+
 
 def bytes_per_cycle(board: Board) -> float:
     """What one port of the board's memory delivers in a cycle of the target clock."""
@@ -44,8 +49,8 @@ def buses(board: Board) -> tuple[int, ...]:
     return tuple(chosen)
 
 
-def configurations(artifact: SparseVit, board: Board, fixed: Mapping[str, Any] | None = None
-                   ) -> Iterator[HardwareConfig]:
+def configurations(artifact: SparseVit, board: Board, fixed: Mapping[str, Any] | None = None,
+                   *, small: bool = False) -> Iterator[HardwareConfig]:
     """All configurations to consider; sizes follow the network, the clock is the board's target.
 
     Parameters
@@ -53,6 +58,7 @@ def configurations(artifact: SparseVit, board: Board, fixed: Mapping[str, Any] |
     artifact : the network
     board : gives multipliers, width of the bus and clock
     fixed : fields with a given value
+    small : those of :data:`SMALL`, for when no other fits
 
     Raises
     ------
@@ -67,14 +73,15 @@ def configurations(artifact: SparseVit, board: Board, fixed: Mapping[str, Any] |
         "score_heads": tuple(sorted({1, base.score_heads})), "bus_bits": buses(board),
         "fifo_words": (SHALLOW, DEEP), "uram_words": URAM_WORDS if board.device.uram else (0,),
         "multiplier": MULTIPLIERS[board.family]}
+    axes |= SMALL if small else {}
     axes |= {name: (value,) for name, value in given.items() if name in axes}
     seen = False
     for values in itertools.product(*axes.values()):
         fields = dict(zip(axes, values, strict=True))
-        if "banks" not in given and not _sensible_banks(fields["clusters"], fields["banks"]):
+        if "banks" not in given and not small and not _sensible_banks(fields["clusters"], fields["banks"]):
             continue
         try:
-            yield base.replace(**fields, **_image_fifo(base, fields, given))
+            yield base.replace(**fields, **({} if small else _image_fifo(base, fields, given)))
         except ConfigError:
             continue  # fields that do not go together, as few banks and a wide stream
         seen = True

@@ -17,7 +17,7 @@ def search_tables(report: Mapping[str, Any]) -> Group:
     table = Table(title=escape(f"{report['model']} on {report['board']} ({report['part']}) at {report['clock_mhz']:g} "
                                f"MHz, memory {report['usable_gbs']:g} GB/s"), title_justify="left")
     table.add_column("")
-    for title in ("clusters x groups", "stream, bus", "ms", "images/s", *KINDS):
+    for title in ("clusters x groups", "cycles/row", "stream, bus", "ms", "images/s", *KINDS):
         table.add_column(title, justify="right")
     for point in report["pareto"]:
         table.add_row(*_row(point, chosen=point == report["choice"]))
@@ -33,5 +33,6 @@ def search_tables(report: Mapping[str, Any]) -> Group:
 def _row(point: Mapping[str, Any], *, chosen: bool) -> list[str]:
     config = point["config"]
     return ["[bold green]>[/]" if chosen else "", f"{config['clusters']} x {config['groups']}",
-            f"{config['stream_bits']}, {config['bus_bits']}", f"{point['milliseconds']:.3f}",
-            f"{point['images_per_second']:,.0f}", *(f"{point['shares'][kind]:.0%}" for kind in KINDS)]
+            str(config["row_cycles"]), f"{config['stream_bits']}, {config['bus_bits']}",
+            f"{point['milliseconds']:.3f}", f"{point['images_per_second']:,.0f}",
+            *(f"{point['shares'][kind]:.0%}" for kind in KINDS)]

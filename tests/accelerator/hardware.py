@@ -35,8 +35,17 @@ EIGHT = HardwareConfig(clusters=8, banks=8, max_tokens=80, max_width=96, max_hid
 DIES = TWO_GROUPS.replace(clusters=1, banks=4, crossings=2)
 """Two groups that may lie on other dies, two register stages away."""
 
+NARROW = ONE.replace(multiplier="dsp48e1", row_cycles=2, lut_fifo_words=128)
+"""The smallest for small devices: rows every second cycle, half the multipliers, FIFOs in LUTs."""
+
+EVERY_FOUR = TWO.replace(multiplier="dsp48e2", row_cycles=4)
+"""Rows every four cycles, and two clusters."""
+
 HARDWARE = {"one": ONE, "two": TWO, "four": FOUR, "eight": EIGHT, "two_groups": TWO_GROUPS, "four_groups": FOUR_GROUPS,
-            "dies": DIES}
+            "dies": DIES, "narrow": NARROW}
+
+RARE = {"every_four": EVERY_FOUR}
+"""For slow tests only."""
 
 
 def simulator(config: HardwareConfig) -> Build:

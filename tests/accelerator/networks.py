@@ -124,3 +124,9 @@ LARGE: dict[str, dict[str, Case]] = {
 
 for _grouped in ("two_groups", "four_groups", "dies"):
     SWEEP[_grouped], LARGE[_grouped] = SWEEP["two"], LARGE["two"]
+
+SWEEP["every_four"] = SWEEP["two"]
+SWEEP["narrow"] = SWEEP["one"] | {
+    "threshold": case(width=64, heads=2, hidden=64, tokens=50, depth=2, seed=45, images=(0, 1),
+                      drop={0: threshold(0.9, 50, 2)}),
+}

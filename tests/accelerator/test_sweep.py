@@ -11,12 +11,13 @@ import pytest
 
 from flows.contracts.artifact import SparseVit, TokenDrop
 from sim.accelerator import MemoryOptions
-from tests.accelerator.hardware import HARDWARE
+from tests.accelerator.hardware import HARDWARE, RARE
 from tests.accelerator.harness import Job, assert_exact, assert_predicted, make_job, run_all
 from tests.accelerator.networks import LARGE, SWEEP, Case, threshold
 from tests.factory import random_artifact
 
 MEMORY = MemoryOptions(latency=100, bandwidth=32)
+ALL = HARDWARE | RARE
 
 
 def jobs_of(name: str, cases: dict[str, Case]) -> list[tuple[str, Job]]:
@@ -25,7 +26,7 @@ def jobs_of(name: str, cases: dict[str, Case]) -> list[tuple[str, Job]]:
     for label, case in cases.items():
         artifact, program = case.artifact(), None
         for image in case.images:
-            job = make_job(artifact, HARDWARE[name], image, program)
+            job = make_job(artifact, ALL[name], image, program)
             program = job.program
             jobs.append((f"{label}, image {image}", job))
     return jobs
@@ -34,7 +35,7 @@ def jobs_of(name: str, cases: dict[str, Case]) -> list[tuple[str, Job]]:
 def run_and_check(name: str, jobs: list[tuple[str, Job]], subtests: pytest.Subtests, *,
                   varied: bool = True) -> dict[str, int]:
     """Run all jobs, check each, and return their cycles."""
-    outcomes = run_all([job.frame for _, job in jobs], HARDWARE[name], memory=MEMORY)
+    outcomes = run_all([job.frame for _, job in jobs], ALL[name], memory=MEMORY)
     for (label, job), outcome in zip(jobs, outcomes, strict=True):
         with subtests.test(label):
             assert_exact(job, outcome, varied=varied)
@@ -42,7 +43,7 @@ def run_and_check(name: str, jobs: list[tuple[str, Job]], subtests: pytest.Subte
     return {label: outcome.run.cycles for (label, _), outcome in zip(jobs, outcomes, strict=True)}
 
 
-@pytest.mark.parametrize("name", HARDWARE)
+@pytest.mark.parametrize("name", [*HARDWARE, *(pytest.param(name, marks=pytest.mark.slow) for name in RARE)])
 def test_networks(name: str, subtests: pytest.Subtests) -> None:
     """Every integer of every network is exact, and the cycles are those of the cycle model within 1 %."""
     jobs = jobs_of(name, SWEEP[name])
@@ -56,7 +57,7 @@ def test_networks(name: str, subtests: pytest.Subtests) -> None:
                 # Another number of tokens is kept of each image, and each takes another number of cycles; but over
                 # several groups these few tokens make slots of the shortest length.
                 assert len({tokens for tokens, _ in seen}) == len(seen) > 1
-                assert HARDWARE[name].groups > 1 or len({cycles for _, cycles in seen}) == len(seen)
+                assert ALL[name].groups > 1 or len({cycles for _, cycles in seen}) == len(seen)
 
 
 def merges(job: Job) -> dict[str, int]:

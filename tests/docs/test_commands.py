@@ -1,4 +1,4 @@
-"""Commands in README and the other documents: make targets and options exist, and the main one runs."""
+"""All commands in the pages, also those that no test runs and those within text: targets and options exist."""
 
 from __future__ import annotations
 
@@ -13,23 +13,21 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.documentation.blocks import ROOT, blocks_of, commands_of, pages
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "DEVELOPERS.md", *sorted((ROOT / "docs").rglob("*.md"))]
-VARIABLES = ("BOARD", "CLUSTERS", "CONFIG", "ENGINE", "GROUPS", "IMAGE", "IMAGES", "KEEP_BLOCKS", "KEEP_TOKENS",
-             "LAYERS", "MODEL", "MODELS", "OUT", "PYTHON3", "QUICK", "REPEAT", "REPORT", "RUNS", "SIMULATE",
-             "TRACE", "WEIGHTS")
+VARIABLES = set(re.findall(r"\$\(([A-Z_0-9]+)\)", (ROOT / "Makefile").read_text())) - {"BIN", "MAKE", "MAKEFILE_LIST"}
+"""What the Makefile takes on its command line."""
 
 
 def commands(document: Path) -> list[str]:
     """Lines of code blocks and inline code that call make or sievit."""
-    text = document.read_text()
-    lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
-    lines += re.findall(r"`([^`\n]+)`", text)
-    return [line.split("#")[0].strip() for line in lines if re.match(r"(make|sievit) +\S|.*/bin/sievit +\S", line)]
+    lines = [command.text for block in blocks_of(document) if block.language in ("sh", "console")
+             for command in commands_of(block)]
+    lines += re.findall(r"`([^`\n]+)`", document.read_text())
+    return [line.strip() for line in lines if re.match(r"(make|sievit) +\S|.*/bin/sievit +\S", line)]
 
 
-ALL = sorted({command for document in DOCUMENTS for command in commands(document)})
+ALL = sorted({command for document in pages() for command in commands(document)})
 
 
 def test_there_are_commands() -> None:

@@ -20,10 +20,12 @@ def coarse_parts(config: HardwareConfig, family: str) -> Parts:
                     for columns in (config.x_cols, config.act_cols, config.score_cols)), Resources())
     memories += 2 * _memory(128, config.kv_cols * tokens // 2, config)
     memories += _memory(256, config.residual_cols * tokens, config)
-    group = Resources(luts, 1.5 * luts + 500 * config.crossings, 20 + config.clusters * slices) + memories
+    slices = 20 + config.clusters * slices // config.row_cycles
+    group = Resources(luts, 1.5 * luts + 500 * config.crossings, slices) + memories
     width = config.stream_bits + config.bus_bits
     fifos = sum((_memory(config.stream_bits, words, config)
-                 for words in (config.fifo_words, config.image_fifo_words, 512)), Resources())
+                 for words in (config.fifo_words, config.image_fifo_words, 512) if words > config.lut_fifo_words),
+                Resources())
     return Parts(Resources(15000 + 20 * width, 20000 + 30 * width, 20) + fifos, group, config.groups)
 
 

@@ -133,6 +133,7 @@ def test_array_dsps() -> None:
     config = HardwareConfig(clusters=4, groups=2)
     assert array_dsps(config) == 8 * 256
     assert array_dsps(config.replace(multiplier="dsp48e2")) == array_dsps(config.replace(multiplier="dsp48e1")) == 1024
+    assert array_dsps(HardwareConfig(clusters=1, multiplier="dsp48e1", row_cycles=2)) == 64
 
 
 def test_golden_speed_reports_failures(monkeypatch: pytest.MonkeyPatch) -> None:

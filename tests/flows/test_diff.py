@@ -152,8 +152,8 @@ def test_code_of_the_document(good_folder: Path, capsys: pytest.CaptureFixture[s
     Path("out").mkdir()
     shutil.copytree(good_folder, "out/run")
     text = (Path(cli.__file__).parent.parent / "docs" / "debugging.md").read_text()
-    block = text[text.index("    from pathlib import Path"):]
-    exec(compile("\n".join(line[4:] for line in block.splitlines()), "debugging.md", "exec"), {})
+    block = text[text.index("```python\n") + len("```python\n"):].split("```")[0]
+    exec(compile(block, "debugging.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "embed 0 0" and len(lines) == 23
 

@@ -70,7 +70,8 @@ def random_hardware(rng: np.random.Generator, *, small: bool = False) -> Hardwar
         sizes: dict[str, Any] = {
             "clusters": int(rng.integers(1, 2 // groups + 1 if small else 7)), "groups": groups, "stream_bits": stream,
             "banks": int(rng.choice([4, 8] if small else [4, 8, 16])), "bus_bits": int(rng.choice([128, 256, 512])),
-            "fifo_words": 256, "score_heads": int(rng.integers(1, 5)), "resident_words": int(rng.choice([0, 4096]))}
+            "fifo_words": 256, "score_heads": int(rng.integers(1, 5)), "resident_words": int(rng.choice([0, 4096])),
+            "row_cycles": int(rng.choice([1, 2, 4])) if groups == 1 else 1}
         if small:
             sizes |= {"multiplier": str(rng.choice(["plain", "dsp48e1", "dsp48e2"])),
                       "crossings": int(rng.choice([0, 1, 2])) if groups > 1 else 0}

@@ -11,14 +11,16 @@ import numpy as np
 
 from rtl.cluster import Cluster, operand_layout
 from rtl.flow import lanes
+from rtl.row_parts import part_cycles
 from sim.bench import decode, encode, pack, start
 from sim.golden.cluster import matmul
 from tests.rtl.script import Script, check_cycles, valid_outputs
 
 MAX_TOKENS = int(os.environ.get("MAX_TOKENS", "16"))
 LOAD_ROWS = int(os.environ.get("LOAD_BITS", "256")) // 128
+ROW_CYCLES = int(os.environ.get("ROW_CYCLES", "1"))
 MIN_SLOT = 16
-SETTLE = 12
+SETTLE = 12 + part_cycles(ROW_CYCLES)
 
 
 @dataclass
@@ -90,7 +92,7 @@ def lay_out(script: Script, slots: list[Slot], rng: np.random.Generator) -> None
                                           "fresh": int(slot.fresh)})
                 script.at(cycle, i__valid=1, i__payload=payload)
                 slot.issued.append(cycle)
-            cycle += 1
+            cycle += ROW_CYCLES
         if slot.weight is not None:
             before = begin
         begin = max(cycle, begin + MIN_SLOT)
@@ -119,7 +121,8 @@ def expected(slots: list[Slot]) -> dict[int, tuple[int, ...]]:
         for index, cycle in enumerate(slot.issued):
             token = index if slot.token is None else int(slot.token[index])
             sums = model.add(token, terms[index], fresh=slot.fresh)
-            results[cycle + Cluster.LATENCY] = (*sums[:16].tolist(), int(sums[16]) % (1 << 17))
+            leaves = cycle + Cluster.LATENCY + part_cycles(ROW_CYCLES)
+            results[leaves] = (*sums[:16].tolist(), int(sums[16]) % (1 << 17))
     return results
 
 

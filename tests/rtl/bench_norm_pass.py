@@ -87,7 +87,8 @@ class Bench:
     async def run(self, half: int, *, load_other_half: bool = False) -> None:
         """A pass; every write in its very cycle, and the counts of columns and ``busy`` in every cycle."""
         tokens, channels = self.x.shape
-        begin, columns = 3, channels // 16
+        begin, columns, rows = 3, channels // 16, CONFIG.row_cycles
+        latency = NormPass.LATENCY + CONFIG.part_cycles
         before = int(self.dut.available.value)
         settings = self.settings(half)
         y = layer_norm(self.x, self.norms[half])
@@ -96,17 +97,18 @@ class Bench:
         if load_other_half:
             self.new_parameters(script, begin, 1 - half, channels, 50)
         seen = await script.run(("write__enable", *WRITES, "available", "busy"),
-                                settle=NormPass.LATENCY + columns * tokens + 4)
-        first = begin + NormPass.LATENCY
-        expected = {first + column * tokens + token: (column, token, pack(y[token, 16 * column:16 * column + 16], 8))
+                                settle=latency + rows * columns * tokens + 4)
+        first = begin + latency
+        expected = {first + rows * (column * tokens + token):
+                    (column, token, pack(y[token, 16 * column:16 * column + 16], 8))
                     for column in range(columns) for token in range(tokens)}
         assert len(np.unique(y)) > 20
         check_cycles(valid_outputs(seen, "write__enable", *WRITES), expected)
         for cycle, (available, busy) in enumerate(zip(seen["available"], seen["busy"], strict=True)):
             # A column counts from the cycle of its first token's write.
-            known = before if cycle <= begin else min(columns, max(0, -(-(cycle + 1 - first) // tokens)))
+            known = before if cycle <= begin else min(columns, max(0, -(-(cycle + 1 - first) // (rows * tokens))))
             assert available == known, f"cycle {cycle}: {available} columns, expected {known}"
-            assert busy == (begin < cycle <= begin + columns * tokens), f"cycle {cycle}: busy {busy}"
+            assert busy == (begin < cycle <= begin + rows * columns * tokens), f"cycle {cycle}: busy {busy}"
 
 
 def random_stream(rng: np.random.Generator, tokens: int, channels: int) -> np.ndarray:

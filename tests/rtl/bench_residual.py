@@ -20,6 +20,8 @@ UNIT: Any = Residual(CONFIG)
 WRITTEN = UNIT.written.payload.shape()
 COLUMNS = CONFIG.residual_cols
 MIN_SLOT = 16
+LATENCY = Residual.LATENCY + CONFIG.part_cycles
+STATISTICS = Residual.STATISTICS + 2 * CONFIG.part_cycles
 
 
 @dataclass
@@ -82,11 +84,11 @@ class Bench:
                 if row["keep"] or row["fused"]:
                     # Written with the edge that ends the cycle before LATENCY have passed.
                     word = pack(result[row["index"], channels].tolist(), 16)
-                    written[cycle + Residual.LATENCY - 1] = (column, row["index"], word)
+                    written[cycle + LATENCY - 1] = (column, row["index"], word)
                     self.memory[column, row["index"]] = result[row["index"], channels]
                     if fields["last"]:
-                        figures[cycle + Residual.STATISTICS - 1] = row["index"]
-                cycle += 1 + int(self.rng.integers(1, 4) * (self.rng.random() < gaps))
+                        figures[cycle + STATISTICS - 1] = row["index"]
+                cycle += CONFIG.row_cycles + int(self.rng.integers(1, 4) * (self.rng.random() < gaps))
             cycle = max(cycle, begin + MIN_SLOT)
         self.x = result
         return written, {at: self._statistic(index) for at, index in figures.items()}
@@ -117,7 +119,7 @@ class Bench:
         written, figures = self.lay_out(script, step, gaps)
         writing = cocotb.start_soon(self.initialise(initial or [], CONFIG.max_tokens))
         names = ("written__valid", "written__payload", "statistic__valid", "statistic__payload")
-        seen = await script.run(names, settle=Residual.STATISTICS + 3)
+        seen = await script.run(names, settle=STATISTICS + 3)
         await writing
         got = valid_outputs(seen, "written__valid", "written__payload")
         rows = {cycle: tuple(decode(WRITTEN, word).values()) for cycle, (word,) in got.items()}
@@ -223,10 +225,10 @@ async def visible_when_declared(dut):
     row = {"y": y.tolist(), "token": 1, "index": 1, "keep": 1, "start": 1, "first": 1}
     # The port serves reads only while no row comes.
     script.at(4, i__valid=1, i__payload=encode(residual_layout(), row))
-    for cycle in range(4 + Residual.LATENCY - 1, 4 + Residual.LATENCY + 1):
+    for cycle in range(4 + LATENCY - 1, 4 + LATENCY + 1):
         script.at(cycle, read_address=1)
     data = (await script.run(["read_data"], settle=4))["read_data"]
     assert old != new
-    assert data[4 + Residual.LATENCY - 1 + Residual.READ] == old
-    assert data[4 + Residual.LATENCY + Residual.READ] == new
+    assert data[4 + LATENCY - 1 + Residual.READ] == old
+    assert data[4 + LATENCY + Residual.READ] == new
     assert new <= mask(256)

@@ -18,7 +18,7 @@ from sim.bench import decode, encode, start
 from tests.rtl.script import bench_config
 
 CONFIG = bench_config()
-CLUSTERS = CONFIG.clusters
+CLUSTERS, ROW_CYCLES = CONFIG.clusters, CONFIG.row_cycles
 DRAIN_CYCLES = {post: 5 + 3 * index for index, post in enumerate(Post)}
 NORM_CYCLES = 11
 READ_CYCLES = 9
@@ -226,11 +226,11 @@ class Rules:
 
     def _check_token(self, at: int, now: Cycle) -> None:
         rows = self.rows
-        issuing = self.begin <= at < self.begin + rows
+        row, cycle = divmod(at - self.begin, ROW_CYCLES)
+        issuing = 0 <= row < rows and cycle == 0
         self._same(at, "valid", now.out["valid"], issuing)
         if not issuing or self.slot is None:
             return
-        row = at - self.begin
         clusters = self.slot["clusters"]
         wanted = {"token": row, "start": row == 0, "fused": self.dropping and row == rows - 1,
                   "drain": self.slot.get("drain", 0), "drain_cluster": self.slot.get("drain_cluster", 0),
@@ -260,7 +260,7 @@ class Rules:
         assert now.slot is not None
         self.slot = now.slot.fields
         self.rows = self.tokens + int(self.dropping)
-        self.begin, self.end = at + 1, at + max(MIN_SLOT, self.rows)
+        self.begin, self.end = at + 1, at + max(MIN_SLOT, ROW_CYCLES * self.rows)
         valid = {index for index, entry in enumerate(self.slot["clusters"]) if entry["valid"]}
         self.fresh = set(range(CLUSTERS)) - self.opened
         self.opened |= valid
@@ -326,7 +326,7 @@ def check(driver: Driver) -> Rules:
 
 @cocotb.test()
 async def no_bubble_between_slots(dut):
-    """Slots that are ready follow each other every ``max(N, 16)`` cycles."""
+    """Slots that are ready follow each other every ``max(N * ROW_CYCLES, 16)`` cycles."""
     driver = await begin(dut)
     sizes = (CONFIG.max_tokens, 17, 16, 15, 1, CONFIG.max_tokens - 1)
     program = [Step({"kind": 2, "post": 1, "tokens": tokens}, random_slots(6)) for tokens in sizes]
@@ -335,7 +335,7 @@ async def no_bubble_between_slots(dut):
     assert len(rules.takes) == 6 * len(sizes)
     for index, tokens in enumerate(sizes):
         takes = rules.takes[6 * index:6 * index + 6]
-        assert [b - a for a, b in pairwise(takes)] == [max(tokens, 16)] * 5
+        assert [b - a for a, b in pairwise(takes)] == [max(ROW_CYCLES * tokens, MIN_SLOT)] * 5
         # The first slot follows two cycles after the step's start, or when the drain is free.
         drains = program[index].slots[0].fields["drain"]
         assert takes[0] == max(rules.goes[index] + 2, rules.drains_from[index] if drains else 0)
@@ -343,7 +343,7 @@ async def no_bubble_between_slots(dut):
 
 @cocotb.test()
 async def one_more_row_when_tokens_drop(dut):
-    """The fused row makes a slot one cycle longer; the next step runs with the tokens the selection left."""
+    """The fused row makes a slot one row longer; the next step runs with the tokens the selection left."""
     driver = await begin(dut)
     program = []
     for tokens, left in ((CONFIG.max_tokens - 1, 19), (0, 17), (0, 15), (0, 3)):
@@ -353,9 +353,9 @@ async def one_more_row_when_tokens_drop(dut):
     rules = check(driver)
     assert rules.tokens == 3 and len(rules.takes) == 24
     lengths = [b - a for a, b in pairwise(rules.takes)]
-    assert lengths[:3] == [CONFIG.max_tokens] * 3
-    assert lengths[6:9] == [20] * 3
-    assert lengths[12:15] == [18] * 3
+    assert lengths[:3] == [ROW_CYCLES * CONFIG.max_tokens] * 3
+    assert lengths[6:9] == [ROW_CYCLES * 20] * 3
+    assert lengths[12:15] == [ROW_CYCLES * 18] * 3
 
 
 @cocotb.test()
@@ -369,7 +369,7 @@ async def barrier(dut):
     for index, (before, step) in enumerate(pairwise(program), 1):
         needed = DRAIN_CYCLES[Post(before.fields["post"])]
         needed += NORM_CYCLES - 3 if step.fields["norm"] else -2
-        last = rules.takes[2 * index - 1] + 20
+        last = rules.takes[2 * index - 1] + ROW_CYCLES * 20
         assert rules.goes[index] - last - 1 == max(needed, READ_CYCLES if step.fields["norm"] else 0)
 
 
@@ -386,9 +386,9 @@ async def overlap(dut):
         needed = DRAIN_CYCLES[Post(before.fields["post"])]
         needed += NORM_CYCLES - 3 if step.fields["norm"] else -2
         first = rules.takes[2 * index - 1] + 1
-        soonest = first + rows + (READ_CYCLES if step.fields["norm"] else 0)
+        soonest = first + ROW_CYCLES * rows + (READ_CYCLES if step.fields["norm"] else 0)
         assert rules.goes[index] == max(soonest, first + needed, rules.drains_from[index - 1])
-        gaps.append(rules.goes[index] - first - rows)
+        gaps.append(rules.goes[index] - first - ROW_CYCLES * rows)
     assert min(gaps) == 0 and max(gaps) < LONGEST
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from flows.contracts.numerics import RSQRT_INDEX_MIN, rsqrt_table
 from rtl.layer_norm import Normalize, Rsqrt
@@ -13,8 +14,12 @@ def test_rsqrt() -> None:
     assert len(simulate(Rsqrt(), test_module="tests.rtl.bench_rsqrt", name="rsqrt").tests) == 2
 
 
-def test_normalize() -> None:
-    assert len(simulate(Normalize(), test_module="tests.rtl.bench_normalize", name="normalize").tests) == 2
+@pytest.mark.parametrize("row_cycles", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
+def test_normalize(row_cycles: int) -> None:
+    """A vector every cycle, and a part of one every cycle."""
+    results = simulate(Normalize(row_cycles), test_module="tests.rtl.bench_normalize", name=f"normalize_{row_cycles}",
+                       env={"ROW_CYCLES": str(row_cycles)})
+    assert len(results.tests) == 2
 
 
 def test_newton_step_never_exceeds_16_bits() -> None:

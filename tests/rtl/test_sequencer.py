@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from flows.contracts.hardware import HardwareConfig
 from rtl.sequencer import Sequencer
 from sim.runner import simulate
@@ -9,8 +11,9 @@ from tests.rtl.bench_sequencer import DRAIN_CYCLES, NORM_CYCLES, READ_CYCLES
 from tests.rtl.script import config_env
 
 
-def test_sequencer() -> None:
-    config = HardwareConfig(clusters=3, max_tokens=48)
+@pytest.mark.parametrize("row_cycles", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
+def test_sequencer(row_cycles: int) -> None:
+    config = HardwareConfig(clusters=3, max_tokens=48, row_cycles=row_cycles)
     results = simulate(Sequencer(config, DRAIN_CYCLES, NORM_CYCLES, READ_CYCLES),
-                       test_module="tests.rtl.bench_sequencer", name="sequencer", env=config_env(config))
+                       test_module="tests.rtl.bench_sequencer", name=f"sequencer_{row_cycles}", env=config_env(config))
     assert len(results.tests) == 7

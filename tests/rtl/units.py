@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from amaranth.hdl import ShapeLike
 
+from rtl.row_parts import part_cycles
 from sim.bench import Gaps, Monitor, check_equal, decode, encode, mask, send, wait_cycles
+
+ROW_CYCLES = int(os.environ.get("ROW_CYCLES", "1"))
+"""Of the unit under test."""
 
 SETTLE = 5
 """Cycles waited beyond a unit's latency for outputs that should not come."""
@@ -41,23 +46,25 @@ class FlowBench:
     """
 
     def __init__(self, dut: Any, unit: Any, inputs: ShapeLike, outputs: ShapeLike) -> None:
-        self._dut, self._unit, self._inputs, self._outputs = dut, unit, inputs, outputs
+        self._dut, self._inputs, self._outputs = dut, inputs, outputs
         self._in, self._out = Monitor(dut, "i"), Monitor(dut, "o")
+        self._latency = unit.LATENCY + part_cycles(ROW_CYCLES)
 
     async def frame(self, items: Sequence[Any], expected: Sequence[Any], *, gaps: float = 0.0, seed: int = 0) -> None:
-        """Send ``items``, with gaps of random length at probability ``gaps`` before each, and compare all outputs.
+        """Send ``items``, one every ``ROW_CYCLES`` cycles but for gaps of random length at probability ``gaps`` before
+        each, and compare all outputs.
 
         Between the items the payload is all ones, so that nothing may depend on it.
         """
         first = len(self._out.words)
         words = [encode(self._inputs, item) for item in items]
         garbage = mask(len(self._dut.i__payload))
-        await send(self._dut, "i", words, gaps=Gaps(gaps, seed=seed) if gaps else None, garbage=garbage)
-        await wait_cycles(self._dut, self._unit.LATENCY + SETTLE)
+        await send(self._dut, "i", words, gaps=Gaps(gaps, seed=seed, least=ROW_CYCLES - 1), garbage=garbage)
+        await wait_cycles(self._dut, self._latency + SETTLE)
         got = [decode(self._outputs, word) for word in self._out.words[first:]]
         check_equal(got, list(expected))
         delays = {o - i for i, o in zip(self._in.cycles[first:], self._out.cycles[first:], strict=True)}
-        assert delays == {self._unit.LATENCY}, f"latency {sorted(delays)}, declared {self._unit.LATENCY}"
+        assert delays == {self._latency}, f"latency {sorted(delays)}, declared {self._latency}"
 
 
 async def write_table(dut: Any, table: np.ndarray) -> None:
