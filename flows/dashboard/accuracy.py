@@ -6,16 +6,14 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flows.dashboard import match, numbers
+from flows.dashboard.parts import Headline
 from flows.runs import Kept
 from flows.shipped import FOLDER
-
-if TYPE_CHECKING:
-    from flows.dashboard.data import Headline
 
 RECORD = FOLDER / "accuracy.json"
 TITLES = {"float": "floating point", "fake": "fake-quantized", "integer": "integers, as in hardware"}
@@ -86,13 +84,13 @@ def accuracy_of(kept: Kept, store: Sequence[Kept]) -> Accuracy | None:
                     (*_scores(entry["networks"]), dense))
 
 
-def headline(scores: Accuracy, kept: Kept, make: Callable[..., Headline]) -> Headline:
+def headline(scores: Accuracy, kept: Kept) -> Headline:
     """Top-1 of what the hardware computes, beside the dense network."""
     best, loss = scores.best, scores.loss
     note = f"top-1, {scores.images:,} images"
     if loss is not None:
         note += f", dense {numbers.percent(best.top1 + loss)} ({-100 * loss:+.1f} points)"
-    return make("Accuracy", numbers.percent(best.top1), note, best.top1,
+    return Headline("Accuracy", numbers.percent(best.top1), note, best.top1,
                 f"networks/{best.name}/top1" if kept.kind == "eval" else None)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from flows.dashboard import accuracy, fill, match, numbers, photo, points, roofline, slots
 from flows.dashboard.accuracy import Accuracy
 from flows.dashboard.fill import Fill
+from flows.dashboard.parts import Headline, Step
 from flows.dashboard.photo import Photo
 from flows.dashboard.points import Cloud
 from flows.dashboard.roofline import Roofline
@@ -27,42 +28,6 @@ PARTS = {
     "column": "waiting for layer-norm or image columns", "select": "waiting for token selection",
     "output": "start, last drain, logits to memory"}
 """Parts of a run's cycles, as :data:`flows.breakdown.PARTS` names them."""
-
-
-@dataclass(frozen=True)
-class Headline:
-    """One of the figures at the top.
-
-    Attributes
-    ----------
-    label, text, note : what it is, the value as shown, and a line below it
-    value : in full precision, None where there is none
-    key : where the run's report has it, None for figures of other reports
-    """
-
-    label: str
-    text: str
-    note: str = ""
-    value: float | str | None = None
-    key: str | None = None
-
-
-@dataclass(frozen=True)
-class Step:
-    """A step of the program.
-
-    ``cycles`` is None where nothing counted them, ``macs`` and ``bytes`` where the report does not say.
-    """
-
-    index: int
-    name: str
-    tokens: int
-    expected: int
-    cycles: int | None
-    slots: int
-    bound: int
-    macs: int | None
-    bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -244,7 +209,7 @@ def headline_of(kept: Kept, filled: Fill | None, scores: Accuracy | None) -> tup
         shown.append(Headline("Useful MACs / peak", numbers.percent(content[name]),
                               f"{content['useful_macs'] / 1e6:,.1f} M MACs, padding not counted", content[name], name))
     if scores is not None:
-        shown.append(accuracy.headline(scores, kept, Headline))
+        shown.append(accuracy.headline(scores, kept))
     elif kept.kind in ("sim", "hls", "batch"):
         shown.append(Headline("Accuracy", "not measured", "sievit eval PACK measures it for this network"))
     if filled is not None:
@@ -258,7 +223,7 @@ def headline_of(kept: Kept, filled: Fill | None, scores: Accuracy | None) -> tup
                 filled.key_of(filled.largest),
             )
         )
-    shown += points.headlines(kept, Headline)
+    shown += points.headlines(kept)
     return tuple(shown)
 
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from flows.dashboard import numbers
 from flows.dashboard.charts.headline import headline
 from flows.dashboard.charts.scatter import scatter_chart
-from flows.dashboard.data import Headline, RunView
+from flows.dashboard.data import RunView
 from flows.dashboard.markup import full, tag, text
 from flows.dashboard.pages import Panel, render
+from flows.dashboard.parts import Headline
 from flows.dashboard.points import Cloud, Point
 from flows.runs import KINDS
 
@@ -35,12 +36,12 @@ def index_page(views: Sequence[RunView]) -> str:
 
 
 def overview(views: Sequence[RunView]) -> Cloud | None:
-    """Accuracy over latency of all runs that have both; None for fewer than two."""
+    """Accuracy over latency of the simulated runs that have both; None for fewer than three different ones."""
     points = tuple(
-        Point(view.title, view.kept.kind, float(view.kept.content["milliseconds"]), view.accuracy.best.top1,
-              (view.kept.name,), measured=view.kept.kind == "sim")
-        for view in views if view.accuracy is not None and view.kept.kind in ("sim", "hls"))
-    if len({(point.x, point.y) for point in points}) < 2:
+        Point(view.title, str(view.kept.content["model"]), float(view.kept.content["milliseconds"]),
+              view.accuracy.best.top1, (view.kept.name,), measured=True)
+        for view in views if view.accuracy is not None and view.kept.kind == "sim")
+    if len({(point.x, point.y) for point in points}) < 3:
         return None
     return Cloud(
         "overview",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flows.dashboard import match, numbers
+from flows.dashboard.accuracy import accuracy_of
 from flows.dashboard.match import number
+from flows.dashboard.parts import Headline
 from flows.runs import Kept
-
-if TYPE_CHECKING:
-    from flows.dashboard.data import Headline
 
 PROXY = "A proxy of quality: no labelled images were given."
 SHARES = ("accuracy", "share", "quality/agreement")
@@ -96,19 +95,19 @@ def clouds_of(kept: Kept, store: Sequence[Kept]) -> tuple[Cloud, ...]:
     return () if largest is None else _of_sweep(largest, kept, own=False)
 
 
-def headlines(kept: Kept, make: Callable[..., Headline]) -> list[Headline]:
+def headlines(kept: Kept) -> list[Headline]:
     """Figures at the top of a sweep's or search's page."""
     content = kept.content
     if kept.kind == "search":
         choice = content.get("choice")
-        shown = [make("Considered", numbers.count(content["considered"]), "configurations", content["considered"],
+        shown = [Headline("Considered", numbers.count(content["considered"]), "configurations", content["considered"],
                       "considered"),
-                 make("Within the limits", numbers.count(content["fitting"]), "", content["fitting"], "fitting")]
+                 Headline("Within the limits", numbers.count(content["fitting"]), "", content["fitting"], "fitting")]
         if choice:
-            shown += [make("Latency", f"{numbers.digits(choice['milliseconds'])} ms", "of the choice, cycle model",
+            shown += [Headline("Latency", f"{numbers.digits(choice['milliseconds'])} ms", "of the choice, cycle model",
                            choice["milliseconds"], "choice/milliseconds"),
-                      make("Board fill", numbers.percent(choice["largest_share"]), choice["largest_resource"].upper(),
-                           choice["largest_share"], "choice/largest_share")]
+                      Headline("Board fill", numbers.percent(choice["largest_share"]),
+                           choice["largest_resource"].upper(), choice["largest_share"], "choice/largest_share")]
         return shown
     if kept.kind != "sweep":
         return []
@@ -116,13 +115,13 @@ def headlines(kept: Kept, make: Callable[..., Headline]) -> list[Headline]:
     fastest = min((point for point in points if point.get("fits", True)), key=lambda point: point["milliseconds"],
                   default=None)
     shown = [
-        make(
+        Headline(
             "Points",
             numbers.count(len(points)),
             f"{sum(_rtl(point) for point in points)} simulated in RTL",
             len(points),
         ),
-        make(
+        Headline(
             "Fit",
             numbers.count(sum(bool(point.get("fits", True)) for point in points)),
             "their board, where one is given",
@@ -130,11 +129,11 @@ def headlines(kept: Kept, make: Callable[..., Headline]) -> list[Headline]:
         ),
     ]
     if fastest is not None:
-        shown.append(make("Fastest that fits", f"{numbers.digits(fastest['milliseconds'])} ms", _label(fastest),
+        shown.append(Headline("Fastest that fits", f"{numbers.digits(fastest['milliseconds'])} ms", _label(fastest),
                           fastest["milliseconds"]))
     best = [score for point in points if (score := number(point.get("accuracy"))) is not None]
     if best:
-        shown.append(make("Best accuracy", numbers.percent(max(best)), "top-1", max(best)))
+        shown.append(Headline("Best accuracy", numbers.percent(max(best)), "top-1", max(best)))
     return shown
 
 
@@ -142,7 +141,8 @@ def _of_sweep(sweep: Kept, run: Kept | None, *, own: bool) -> tuple[Cloud, ...]:
     listed = sweep.content.get("points") or []
     points = [(place, point) for place, point in enumerate(listed) if point in match.points_of(sweep.content)]
     clouds = []
-    for name, title in _measures([point for _, point in points]):
+    measures = _measures([point for _, point in points])
+    for name, title in measures if own else measures[:1]:
         made = [_sweep_point(point, f"points/{place}" if own else None, name, run) for place, point in points
                 if _value(point, name) is not None]
         here = _here(run, name)
@@ -243,8 +243,6 @@ def _here(run: Kept | None, name: str) -> tuple[Point, ...]:
     """The page's run among the points of a sweep, where its accuracy is on record."""
     if run is None or name != "accuracy" or number(run.content.get("milliseconds")) is None:
         return ()
-    from flows.dashboard.accuracy import accuracy_of
-
     scores = accuracy_of(run, ())
     if scores is None:
         return ()

@@ -11,6 +11,7 @@ import pytest
 
 from flows.dashboard import accuracy, fill, markup, numbers, photo, points, roofline, slots
 from flows.dashboard.data import RunView, run_view
+from flows.dashboard.index import overview
 from flows.dashboard.pages import run_page
 from flows.published import load_published
 from flows.resources.model import resources_of
@@ -329,17 +330,30 @@ def test_bench_page(tmp_path: Path) -> None:
            "utilization": 0.8434, "useful_macs_per_dsp_cycle": None}
     page = run_page(run_view(kept({**stamp("bench"), "rows": [row], "published": []}), []))
     assert 'data-value="0.8434" data-key="rows/0/utilization"' in page
-    assert "vit_micro 1/0.7, 2\u00d71 clusters" in page
+    assert "vit_micro 1/0.7, 2\u00d71" in page
 
 
 def test_a_board_without_a_kind() -> None:
     """UltraRAM on a device that has none: the page says so instead of failing."""
     content = {**stamp("sim"), "hardware": hardware(uram_words=512, resident_words=4096), "board": "pynq-z2",
-               "model": "m", "milliseconds": 1.0, "images_per_second": 1000.0, "cycles": 200,
-               "cycles_over_lower_bound": 1.0, "utilization": 0.5, "useful_macs": 1000}
+               "model": "m", "milliseconds": 1.0, "images_per_second": 1000.0, "cycles": 200, "utilization": 0.5,
+               "cycles_over_lower_bound": 1.0, "useful_macs": 1000}
     view = run_view(kept(content), [])
     assert view.fill is not None
     assert view.fill.largest.name == "uram"
     item = next(item for item in view.headline if item.label == "Board fill")
     assert item.text == "∞"
     assert "∞" in run_page(view)
+
+
+def test_overview_of_the_index(view: RunView) -> None:
+    """Three simulated runs with accuracy make a scatter, two do not; runs that were not simulated do not count."""
+    def at(milliseconds: float, kind: str = "sim") -> RunView:
+        content = {**view.kept.content, "milliseconds": milliseconds}
+        return dataclasses.replace(view, kept=dataclasses.replace(view.kept, kind=kind, content=content))
+
+    assert overview([at(1.0), at(2.0), at(3.0, "hls")]) is None
+    cloud = overview([at(1.0), at(2.0), at(3.0)])
+    assert cloud is not None
+    assert [(point.x, point.y) for point in cloud.points] == [(1.0, 0.795), (2.0, 0.795), (3.0, 0.795)]
+    assert [point.x for point in cloud.front] == [1.0]

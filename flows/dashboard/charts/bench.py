@@ -19,7 +19,7 @@ def bench_chart(rows: Sequence[Mapping[str, Any]]) -> str:
     bottom = TOP + ROW * len(rows)
     bars = "".join(_bar(row, index) for index, row in enumerate(rows))
     ticks = [(share * WIDE, numbers.percent(share, 0)) for share in (0, 0.25, 0.5, 0.75, 1)]
-    drawn = plot("bench", bottom + 38, x_axis(ticks, TOP, bottom, "useful MACs / peak"), bars, left=200,
+    drawn = plot("bench", bottom + 38, x_axis(ticks, TOP, bottom, "useful MACs / peak"), bars, left=150,
                  label="useful MACs over peak of every row")
     return drawn + behind("All rows", table(
         ("row", "source", "cycles", "lower bound", "cycles / bound", "ms", "useful / peak", "useful MACs/DSP/cycle"),
@@ -30,7 +30,7 @@ def bench_chart(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _label(row: Mapping[str, Any]) -> str:
     return (f"{row['model']} {row['keep_blocks']:g}/{row['keep_tokens']:g}, "
-            f"{row['clusters']}×{row['groups']} clusters")
+            f"{row['clusters']}×{row['groups']}")
 
 
 def _bar(row: Mapping[str, Any], index: int) -> str:

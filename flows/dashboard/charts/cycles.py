@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from flows.dashboard import numbers
 from flows.dashboard.charts.axes import plot, row_label, value_label, x_axis
-from flows.dashboard.data import Step
 from flows.dashboard.markup import behind, legend, mark, pct, table
 from flows.dashboard.palette import KINDS, kind_of, layer_of
+from flows.dashboard.parts import Step
 
 ROW, THICK, THIN = 30, 13, 6
 TOP = 4

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from flows.dashboard.data import Headline
 from flows.dashboard.markup import full, tag, text
+from flows.dashboard.parts import Headline
+
+WIDEST = 7
+"""Tiles in a line."""
 
 
 def headline(figures: Sequence[Headline]) -> str:
@@ -15,7 +19,8 @@ def headline(figures: Sequence[Headline]) -> str:
     tiles = [tag("div", tag("dt", text(item.label)),
                  tag("dd", tag("b", _with_unit(item), data_value=None if item.value is None else full(item.value),
                                data_key=item.key), tag("span", text(item.note))), class_="tile") for item in figures]
-    return tag("dl", *tiles, class_="headline")
+    lines = math.ceil(len(tiles) / WIDEST)
+    return tag("dl", *tiles, class_="headline", style=f"--columns:{math.ceil(len(tiles) / lines)}")
 
 
 def _with_unit(item: Headline) -> str:

@@ -8,9 +8,10 @@ from matplotlib.patches import Patch
 
 from flows.dashboard import numbers
 from flows.dashboard.charts.breakdown import NAMES
-from flows.dashboard.data import RunView, Step
+from flows.dashboard.data import RunView
 from flows.dashboard.figures.style import COLUMN, new_figure, thousands
 from flows.dashboard.palette import KINDS, LIGHT, kind_of, layer_of, step_colour
+from flows.dashboard.parts import Step
 
 
 def cycles_figure(view: RunView) -> Figure | None:
