@@ -23,7 +23,7 @@ def commands(document: Path) -> list[str]:
     """Lines of code blocks and inline code that call make or sievit."""
     lines = [command.text for block in blocks_of(document) if block.language in ("sh", "console")
              for command in commands_of(block)]
-    lines += re.findall(r"`([^`\n]+)`", document.read_text())
+    lines += re.findall(r"`([^`\n]+)`", re.sub(r"<!--.*?-->", "", document.read_text(), flags=re.DOTALL))
     return [line.strip() for line in lines if re.match(r"(make|sievit) +\S|.*/bin/sievit +\S", line)]
 
 
