@@ -43,9 +43,10 @@ def tables(report: Mapping[str, Any]) -> RenderableType:
     if report.get("architecture") == "swin":
         lines += [f"parameters: {report['parameters']:,}", FLOAT_ONLY]
     else:
+        speed = report["integer_images_per_second"]
         lines += [f"parameters: {report['parameters']:,}; weights packed: {report['weight_bytes']:,} bytes",
                   f"predicted cycles: {report['cycles']:,} ({report['milliseconds']:.3f} ms)",
-                  f"speed of the integers: {report['integer_images_per_second']:.1f} images/s per core (processor)",
+                  f"speed of the integers: {speed:.1f} images/s per core (processor time)",
                   f"tokens alive: {', '.join(f'{count:g}' for count in _changes(report['tokens']))}"]
         if report["differing_logits"] is not None:
             lines.append(f"logits in which fake-quantized and integer differ: {report['differing_logits']}")
