@@ -174,8 +174,8 @@ def facts_of(content: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     if hardware:
         groups = f" × {hardware['groups']} groups" if hardware["groups"] > 1 else ""
         facts += [
-            ("array", f"{hardware['clusters']} clusters{groups} × {_macs(hardware, 1)} MACs per cycle, "
-                            f"{hardware['multiplier']} multipliers"),
+            ("array", f"{hardware['clusters']} clusters{groups} × {_macs(hardware, 1)} MACs per cycle"),
+            ("multipliers", hardware["multiplier"]),
             ("target clock", f"{hardware['clock_mhz']:g} MHz, not placed and routed"),
             ("memory bus", f"{hardware['bus_bits']} bits"),
         ]
