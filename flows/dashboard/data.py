@@ -143,8 +143,14 @@ def title_of(kept: Kept) -> str:
         return f"Resources{' on ' + board['name'] if board else ''}, {content.get('family', '')}"
     place = content.get("board") or ""
     if hardware and not content.get("board"):
-        place = f"{256 * hardware['clusters'] * hardware['groups']:,} MACs per cycle"
+        place = f"{_macs(hardware):,} MACs per cycle"
     return f"{model} on {place}" if place else model
+
+
+def _macs(hardware: Mapping[str, Any], clusters: int | None = None) -> int:
+    """Peak of the array, or of some of its clusters."""
+    count = hardware["clusters"] * hardware["groups"] if clusters is None else clusters
+    return 256 * count // hardware.get("row_cycles", 1)
 
 
 def subtitle_of(kept: Kept) -> str:
@@ -168,7 +174,8 @@ def facts_of(content: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     if hardware:
         groups = f" × {hardware['groups']} groups" if hardware["groups"] > 1 else ""
         facts += [
-            ("array", f"{hardware['clusters']} clusters{groups} × 256 MACs, {hardware['multiplier']} multipliers"),
+            ("array", f"{hardware['clusters']} clusters{groups} × {_macs(hardware, 1)} MACs per cycle"),
+            ("multipliers", hardware["multiplier"]),
             ("target clock", f"{hardware['clock_mhz']:g} MHz, not placed and routed"),
             ("memory bus", f"{hardware['bus_bits']} bits"),
         ]

@@ -18,7 +18,7 @@ class Timeline:
     ----------
     names : of the steps
     total : cycles of the run
-    cycle, step, rows, length : of each slot: first cycle, step, rows streamed, cycles
+    cycle, step, rows, length : of each slot: first cycle, step, cycles in which it streams rows, all cycles
     outputs, sources : per cluster, per slot the block column worked on, -1 where the cluster waits
     """
 

@@ -173,7 +173,7 @@
     };
     const describe = (slot) => {
       const working = outputs.map((active, cluster) => active[slot] >= 0 ? `cluster ${cluster}: column ${sources[cluster][slot]} → ${active[slot]}` : `cluster ${cluster}: waits`);
-      return [`${line.names[step[slot]]}, slot ${number(slot)}`, `from cycle ${number(cycle[slot])}, ${number(rows[slot])} rows in ${number(length[slot])} cycles`, ...working];
+      return [`${line.names[step[slot]]}, slot ${number(slot)}`, `from cycle ${number(cycle[slot])}, streaming rows for ${number(rows[slot])} of ${number(length[slot])} cycles`, ...working];
     };
     const status = () => {
       const words = chosen >= 0 ? describe(chosen).join("; ") : `cycles ${number(Math.round(from))} to ${number(Math.round(to))} of ${number(line.total)}`;
