@@ -61,8 +61,10 @@ def shared_component(m: Module, instance: str, name: str, factory: Callable[[], 
     return interface
 
 
-def shared_modules() -> dict[str, wiring.Component]:
-    """Components of the shared modules that have been met since the last conversion, by module name."""
+def shared_modules(elaborate: Callable[[], object]) -> dict[str, wiring.Component]:
+    """Components of the shared modules that ``elaborate()`` meets, by module name."""
+    _registry.clear()
+    elaborate()
     return dict(_registry)
 
 

@@ -33,7 +33,7 @@ def paths(component: wiring.Component) -> Counter[tuple[str, str]]:
     Counter
         Bits by source and destination; :data:`OUTSIDE` is the component's surroundings.
     """
-    netlist = elaborated(component)
+    netlist, _ = elaborated(component)
     sources, sinks = _ports(netlist)
     behind = _Behind(netlist, sources)
     found: Counter[tuple[str, str]] = Counter()
@@ -63,10 +63,10 @@ class Unit:
 
 def units(component: wiring.Component) -> tuple[Unit, ...]:
     """What a component consists of; instances that differ by a number only are one entry. Memories are left out."""
-    netlist = elaborated(component)
+    netlist, shared = elaborated(component)
     below: dict[int, list[tuple[str, tuple[Unit, ...]]]] = defaultdict(list)
     for cell in netlist.cells:
-        if isinstance(cell, nir.Instance) and cell.type in (shared := shared_modules()):
+        if isinstance(cell, nir.Instance) and cell.type in shared:
             below[cell.module_idx].append((cell.name, units(shared[cell.type])))
     for index in range(len(netlist.modules) - 1, TOP, -1):  # children come after their parents
         module = netlist.modules[index]
@@ -88,11 +88,16 @@ def stem(name: str) -> str:
 
 
 @functools.cache
-def elaborated(component: wiring.Component) -> Any:
-    """The netlist of a component; shared modules are instances in it. Elaborated once per component."""
+def elaborated(component: wiring.Component) -> tuple[Any, dict[str, wiring.Component]]:
+    """The netlist of a component, and the shared modules that are instances in it, by the name of their type.
+
+    Elaborated once per component.
+    """
     ports = [("__".join(map(str, path)), Value.cast(signal), None)
              for path, _, signal in component.signature.flatten(component)]
-    return build_netlist(Fragment.get(component, None), ports=ports)
+    netlists = []
+    shared = shared_modules(lambda: netlists.append(build_netlist(Fragment.get(component, None), ports=ports)))
+    return netlists[0], shared
 
 
 def _ports(netlist: Any) -> tuple[dict[Any, str], dict[Any, set[str]]]:

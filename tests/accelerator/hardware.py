@@ -22,8 +22,8 @@ FOUR = HardwareConfig(clusters=4, banks=8, max_tokens=208, max_width=192, max_hi
 TWO_GROUPS = TWO.replace(groups=2, bus_bits=256, stream_bits=512)
 """The same networks on two token groups; two beats make a word."""
 
-FOUR_GROUPS = TWO.replace(groups=4, multiplier="dsp48e2", bus_bits=512, stream_bits=512)
-"""And on four, with two MACs per DSP slice."""
+FOUR_GROUPS = TWO.replace(clusters=1, groups=4, multiplier="dsp48e2", bus_bits=512, stream_bits=512)
+"""And on four, with a cluster each and two MACs per DSP slice."""
 
 RESIDENT = TWO.replace(groups=2, image_fifo_words=1024, resident_words=4096)
 """Keeps small programs, and the patches of the next image, on chip."""

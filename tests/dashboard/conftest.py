@@ -83,9 +83,9 @@ def fixture_built(store_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
     return build_dashboard(tmp_path_factory.mktemp("dashboard"), store_folder, figures=False)
 
 
-@pytest.fixture(name="browser", scope="session")
+@pytest.fixture(name="browser", scope="module")
 def fixture_browser() -> Iterator[Any]:
-    """A headless Chromium of the system."""
+    """A headless Chromium of the system; its event loop would be in the way of other modules' tests."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; pip install '.[dev]'")
     if CHROMIUM is None:
         pytest.skip("no chromium on the PATH; apt-get install chromium")

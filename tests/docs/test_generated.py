@@ -13,7 +13,6 @@ from flows.documentation.diagrams.memories import sizes
 from flows.documentation.generate import generated, outdated
 from flows.documentation.tables import configuration_table, packet_tables
 from flows.documentation.wiring import OUTSIDE, elaborated, nir, paths, units
-from rtl.shared import shared_modules
 
 
 def test_everything_generated_is_up_to_date() -> None:
@@ -62,12 +61,12 @@ def test_memories_are_those_of_the_netlist() -> None:
     found: Counter[tuple[int, int]] = Counter()
 
     def count(component: object, times: int) -> None:
-        netlist = elaborated(component)  # type: ignore[arg-type]
+        netlist, shared = elaborated(component)  # type: ignore[arg-type]
         for cell in netlist.cells:
             if isinstance(cell, nir.Memory):
                 found[cell.depth, cell.width] += times
-            elif isinstance(cell, nir.Instance) and cell.type in shared_modules():
-                count(shared_modules()[cell.type], times)
+            elif isinstance(cell, nir.Instance) and cell.type in shared:
+                count(shared[cell.type], times)
 
     count(top(), 1)
     drawn: Counter[tuple[int, int]] = Counter()

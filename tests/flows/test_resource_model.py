@@ -58,6 +58,7 @@ def test_records_belong_to_the_grid() -> None:
     assert "python -m flows.resources.grid" in GRID.read_text()
 
 
+@pytest.mark.slow
 def test_small_configuration_again() -> None:
     """Synthesis today gives what is recorded, and no path is longer than it should be."""
     need_yosys()
