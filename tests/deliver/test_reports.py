@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from flows import cli
 from flows.contracts.resources import Resources
-from flows.reports import (
+from flows.vendor import (
     Clock,
     collect,
     parse_estimate,
@@ -21,7 +21,7 @@ from flows.reports import (
     parse_utilization,
     parse_xclbin_info,
 )
-from flows.reports.table import ReportError
+from flows.vendor.table import ReportError
 
 HERE = Path(__file__).resolve().parent / "reports"
 
