@@ -49,7 +49,7 @@ def keep_hls(content: Mapping[str, Any], root: Path | None = None) -> Path:
     content : of :func:`hls_record`
     root : the store, by default the user's
     """
-    return keep(content, f"{content['top']}-{content['part']}",
+    return keep(content, f"{content['top']}-{content['part'].split('-')[0]}",
                 [str(Path(content["report"]).resolve()), content["config_hash"]], root=root)
 
 

@@ -154,7 +154,7 @@ def _sweep(content: Content) -> list[str]:
 def _vivado(content: Content) -> list[str]:
     """Figures of the design that is nearest to hardware."""
     design = furthest(designs_of(content))
-    return [content["model"] or "", content["board"] or "", design.name, *_of_design(design), _number(design.wns)]
+    return [content["model"] or "", content["board"] or "", design.name, *_of_design(design)]
 
 
 def _vitis_hls(content: Content) -> list[str]:
@@ -163,17 +163,19 @@ def _vitis_hls(content: Content) -> list[str]:
 
 
 def _of_design(design: Design) -> list[str]:
-    """Resources, clock asked for and reachable, verdict."""
-    amounts = (design.amounts.get(kind) for kind in RESOURCES)
+    """Resources but for registers, largest share, clock asked for and reachable, verdict."""
+    amounts = [design.amounts.get(kind) for kind in _MOST]
+    shares = [amount.share.value for amount in design.amounts.values() if amount.share is not None]
     return [*("" if amount is None else f"{amount.used.value:,.10g}" for amount in amounts),
-            _number(design.target_mhz), _number(design.reachable_mhz, ".1f"), design.verdict]
+            f"{max(shares):.0%}" if shares else "", _number(design.target_mhz), _number(design.reachable_mhz, ".1f"), design.verdict]
 
 
 def _number(figure: Figure | None, style: str = "g") -> str:
     return "" if figure is None else format(figure.value, style)
 
 
-_TOOL = (*RESOURCES, "clock MHz", "reachable MHz", "timing")
+_MOST = tuple(kind for kind in RESOURCES if kind != "ff")
+_TOOL = (*_MOST, "largest share", "target MHz", "reachable MHz", "timing")
 _PLACE = ("model", "board", "clusters x groups", "bit exact")
 _TEXTS = {"model", "models", "board", "source", "board or family", "bit exact", "quality", "design", "part", "timing"}
 _OVERVIEWS: dict[str, tuple[tuple[str, ...], Callable[[Content], list[str]]]] = {
@@ -185,6 +187,6 @@ _OVERVIEWS: dict[str, tuple[tuple[str, ...], Callable[[Content], list[str]]]] = 
     "search": (("model", "board", "clusters x groups", "ms", "images/s", "largest share"), _search),
     "bench": (("models", "rows", "in RTL", "least useful/peak", "most useful/peak", "least ms"), _bench),
     "sweep": (("models", "points", "fit", "Pareto", "in RTL", "least ms", "quality"), _sweep),
-    "vivado": (("model", "board", "design", *_TOOL, "WNS ns"), _vivado),
+    "vivado": (("model", "board", "design", *_TOOL), _vivado),
     "vitis_hls": (("part", *_TOOL), _vitis_hls),
 }
