@@ -13,7 +13,7 @@ from flows.breakdown import PARTS
 from flows.contracts.resources import KINDS as RESOURCES
 from flows.report.views import incomplete
 from flows.runs import KINDS, Kept
-from flows.vendor import Design, Figure, designs_of, furthest
+from flows.vendor import Design, designs_of, furthest
 
 Content = Mapping[str, Any]
 BESIDE = 4
@@ -159,23 +159,25 @@ def _vivado(content: Content) -> list[str]:
 
 def _vitis_hls(content: Content) -> list[str]:
     (design,) = designs_of(content)
-    return [content["part"], *_of_design(design)]
+    return [content["part"].split("-")[0], *_of_design(design)]
 
 
 def _of_design(design: Design) -> list[str]:
-    """Resources but for registers, largest share, clock asked for and reachable, verdict."""
+    """Resources but for registers, largest share, clock that can be reached and the one asked for, verdict."""
     amounts = [design.amounts.get(kind) for kind in _MOST]
     shares = [amount.share.value for amount in design.amounts.values() if amount.share is not None]
     return [*("" if amount is None else f"{amount.used.value:,.10g}" for amount in amounts),
-            f"{max(shares):.0%}" if shares else "", _number(design.target_mhz), _number(design.reachable_mhz, ".1f"), design.verdict]
+            f"{max(shares):.0%}" if shares else "", _clock(design), design.verdict]
 
 
-def _number(figure: Figure | None, style: str = "g") -> str:
-    return "" if figure is None else format(figure.value, style)
+def _clock(design: Design) -> str:
+    reachable, target = design.reachable_mhz, design.target_mhz
+    return "/".join("?" if figure is None else format(figure.value, style)
+                      for figure, style in ((reachable, ".1f"), (target, "g"))) if reachable or target else ""
 
 
 _MOST = tuple(kind for kind in RESOURCES if kind != "ff")
-_TOOL = (*_MOST, "largest share", "target MHz", "reachable MHz", "timing")
+_TOOL = (*_MOST, "largest share", "MHz/\nasked for", "timing")
 _PLACE = ("model", "board", "clusters x groups", "bit exact")
 _TEXTS = {"model", "models", "board", "source", "board or family", "bit exact", "quality", "design", "part", "timing"}
 _OVERVIEWS: dict[str, tuple[tuple[str, ...], Callable[[Content], list[str]]]] = {
