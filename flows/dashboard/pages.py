@@ -38,7 +38,7 @@ from flows.dashboard.vendor import Reported, routed_of
 TEMPLATES = Path(__file__).with_name("templates")
 COUNTED = "Cycles were counted in simulated RTL unless a figure says otherwise. Clock rates are targets"
 TARGETS = f"{COUNTED}: nothing was placed and routed, and no board was run."
-ROUTED = f"{COUNTED}; the panel of the vendor's tools has what place and route made of them. No board was run."
+ROUTED = f"{COUNTED}; the panels of vendor tools have what place and route made of them. No board was run."
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_designs(tmp_path: Path) -> None:
         amounts = [figure for amount in design.amounts.values() for figure in (amount.used, amount.share)]
         for figure in (*amounts, design.target_mhz, design.reachable_mhz, design.wns, design.whs):
             if figure is not None:
-                value = content
+                value: Any = content
                 for part in (figure.key or "").split("/"):
                     value = value[int(part)] if isinstance(value, list) else value[part]
                 assert value == figure.value
