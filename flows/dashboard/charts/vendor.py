@@ -24,7 +24,7 @@ def vendor_tables(reported: Sequence[Reported]) -> str:
                   if entry.design.amounts], left=3, id_="vendor-resources")
     clocks = table(("design", "tool", "for", "clock asked for / MHz", "worst slack / ns", "reachable / MHz", "timing"),
                    [(*_names(entry), *_clock(entry)) for entry in reported], left=3, id_="vendor-clocks")
-    return tag("div", used, clocks)
+    return tag("div", used, clocks, style="display:grid;gap:1.2rem")
 
 
 def _names(entry: Reported) -> tuple[str, str, str]:
