@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, print_json, progress_bars, screen
 from flows.cli_options import (
@@ -133,34 +132,17 @@ def check_tcl(folder: Deliverable = Path("out"), as_json: AsJson = False) -> Non
 
 @app.command(name="vivado-report")
 def vivado_report(folder: Deliverable = Path("out"), as_json: AsJson = False) -> None:
-    """What Vivado or Vitis reported about a deliverable: resources, timing, frequency."""
+    """What Vivado or Vitis reported about a deliverable: resources, timing, frequency. Kept for dashboards."""
     with errors():
-        from flows.reports import collect
+        from flows.vendor import keep_vivado, vivado_record, vivado_tables
 
-        content = collect(folder)
+        content = vivado_record(folder)
+        keep_vivado(content)
         if as_json:
             print_json(content)
         else:
-            for table in _report_tables(content):
-                screen.print(table)
-
-
-def _report_tables(content: dict[str, Any]) -> list[Table]:
-    """Resources and timing of every design that was reported."""
-    used = Table(title="resources: used of available", title_justify="left")
-    clock = Table(title="timing", title_justify="left")
-    used.add_column("design")
-    for kind in ("lut", "ff", "dsp", "bram36", "uram"):
-        used.add_column(kind, justify="right")
-    for title in ("design", "clock MHz", "WNS ns", "WHS ns", "met", "reachable MHz"):
-        clock.add_column(title, justify="left" if title == "design" else "right")
-    for name, design in content["designs"].items():
-        if rows := design.get("utilization"):
-            used.add_row(name, *(f"{rows[kind]['used']:g} / {rows[kind]['available']:g}" if kind in rows else "-"
-                                 for kind in ("lut", "ff", "dsp", "bram36", "uram")))
-        if timing := design.get("timing"):
-            clock.add_row(name, *("-" if timing[key] is None else f"{timing[key]:g}" for key in (
-                "clock_mhz", "wns", "whs")), "yes" if timing["met"] else "NO",
-                "-" if timing["fmax_mhz"] is None else f"{timing['fmax_mhz']:.1f}")
-    return [table for table in (used, clock) if table.row_count]
-
+            screen.print(vivado_tables(content))
+        if content["config_hash"] is None:
+            messages.print(f"{folder} has no params.json of 'sievit verilog --board': the record is about no "
+                           "configuration, so pages of runs will not show it", markup=False, highlight=False,
+                           soft_wrap=True)

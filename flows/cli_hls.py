@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, print_json, progress_bars, screen
 from flows.cli_options import (
@@ -23,9 +22,6 @@ from flows.cli_options import (
     given_hardware,
 )
 from flows.contracts.errors import MismatchError
-
-if TYPE_CHECKING:
-    from flows.hls_synthesis import Synthesis
 
 DEFAULT_BOARD = "zcu102"
 """Device and clock of a project that is for no board in particular."""
@@ -87,34 +83,20 @@ def hls_report(
                                                 "has run.")],
     as_json: AsJson = False,
 ) -> None:
-    """Figures of a Vitis HLS synthesis: clock, latency, resources, and the pipelined loops."""
+    """Figures of a Vitis HLS synthesis: clock, latency, resources, and the pipelined loops. Kept for dashboards."""
     with errors():
-        from flows.hls_synthesis import read_synthesis
+        from flows.hls_record import hls_record, keep_hls, synthesis_tables
 
-        found = read_synthesis(source)
+        content = hls_record(source)
+        keep_hls(content)
         if as_json:
-            print_json(found.to_dict())
-            return
-        for table in _tables(found):
-            screen.print(table)
-        if not found.meets_clock:
-            messages.print(f"the estimated clock period, {found.estimated_ns:g} ns, is above the target, "
-                           f"{found.target_ns:g} ns", highlight=False, soft_wrap=True)
-
-
-def _tables(found: Synthesis) -> list[Table]:
-    used = Table(title=f"{found.top} on {found.part}: Vitis HLS {found.version}, estimates before logic synthesis",
-                 title_justify="left")
-    for heading in ("", "used", "available", "share"):
-        used.add_column(heading, justify="left" if not heading else "right")
-    available, share = found.available.to_dict(), found.used.share(found.available)
-    for kind, amount in found.used.to_dict().items():
-        used.add_row(kind, f"{amount:,g}", f"{available[kind]:,g}", f"{share[kind]:.1%}")
-    used.add_row("clock", f"{found.estimated_ns:g} ns", f"{found.target_ns:g} ns", f"{found.clock_mhz:.0f} MHz")
-    loops = Table(title="loops", title_justify="left")
-    for heading in ("loop", "most trips", "most cycles", "interval", "depth"):
-        loops.add_column(heading, justify="left" if heading == "loop" else "right")
-    for loop in found.loops:
-        figures = (loop.trip_count, loop.latency, loop.interval, loop.depth)
-        loops.add_row(loop.name, *("?" if figure is None else f"{figure:,}" for figure in figures))
-    return [used, loops]
+            print_json(content)
+        else:
+            screen.print(synthesis_tables(content))
+            if not content["meets_clock"]:
+                messages.print(f"the estimated clock period, {content['estimated_ns']:g} ns, is above the target, "
+                               f"{content['target_ns']:g} ns", highlight=False, soft_wrap=True)
+        if content["config_hash"] is None:
+            messages.print(f"{source} is not in a folder of 'sievit hls', or older than its files: the record is about "
+                           "no configuration, so pages of runs will not show it", markup=False, highlight=False,
+                           soft_wrap=True)

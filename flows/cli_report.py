@@ -26,7 +26,7 @@ def report(
     out: Annotated[Path, typer.Option(help="Folder of the files.")] = Path("out/report"),
     as_json: AsJson = False,
 ) -> None:
-    """Tables of what sim, eval, resources, search, bench and sweep found, on the terminal, as Markdown and CSV."""
+    """Tables of what all commands and the vendor's tools found, on the terminal, as Markdown and CSV."""
     with errors():
         from rich.console import Group
 

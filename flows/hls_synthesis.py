@@ -68,14 +68,20 @@ class Synthesis:
         return 1000 / self.estimated_ns
 
     @property
+    def target_mhz(self) -> float:
+        """Clock that was asked for."""
+        return 1000 / self.target_ns
+
+    @property
     def meets_clock(self) -> bool:
         """Whether the estimate is within the target."""
         return self.estimated_ns <= self.target_ns
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, for JSON; ``share`` is that of the device by kind of resource."""
-        return {**dataclasses.asdict(self), "clock_mhz": self.clock_mhz, "meets_clock": self.meets_clock,
-                "share": self.used.share(self.available)}
+        """Everything, for JSON; ``share`` is that of the device by kind of resource, None where it has none of it."""
+        share = {kind: part if part != float("inf") else None for kind, part in self.used.share(self.available).items()}
+        return {**dataclasses.asdict(self), "target_mhz": self.target_mhz, "clock_mhz": self.clock_mhz,
+                "meets_clock": self.meets_clock, "share": share}
 
 
 def read_synthesis(path: Path | str) -> Synthesis:
@@ -86,13 +92,7 @@ def read_synthesis(path: Path | str) -> Synthesis:
     ArtifactError
         When it is missing, or no such report.
     """
-    path = Path(path)
-    if path.is_dir():
-        found = next((path / prefix / REPORT_PATH for prefix in ("", "vit_accel")
-                      if (path / prefix / REPORT_PATH).is_file()), None)
-        if found is None:
-            raise ArtifactError(f"{path} holds no {REPORT_PATH}; run its run_hls.tcl in Vitis HLS first")
-        path = found
+    path = report_file(Path(path))
     try:
         root = ElementTree.parse(path).getroot()
     except FileNotFoundError:
@@ -103,6 +103,23 @@ def read_synthesis(path: Path | str) -> Synthesis:
         return _synthesis(root)
     except (KeyError, ValueError) as error:
         raise ArtifactError(f"{path} is no synthesis report of Vitis HLS: {error}") from None
+
+
+def report_file(path: Path) -> Path:
+    """The report itself, of a project folder that holds it.
+
+    Raises
+    ------
+    ArtifactError
+        When a folder holds none.
+    """
+    if not path.is_dir():
+        return path
+    found = next((path / prefix / REPORT_PATH for prefix in ("", "vit_accel")
+                  if (path / prefix / REPORT_PATH).is_file()), None)
+    if found is None:
+        raise ArtifactError(f"{path} holds no {REPORT_PATH}; run its run_hls.tcl in Vitis HLS first")
+    return found
 
 
 def _synthesis(root: ElementTree.Element) -> Synthesis:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.dashboard import accuracy, fill, match, numbers, photo, points, roofline, slots
+from flows.dashboard import accuracy, fill, match, numbers, photo, points, roofline, slots, vendor
 from flows.dashboard.accuracy import Accuracy
 from flows.dashboard.fill import Fill
 from flows.dashboard.parts import Headline, Step
@@ -18,6 +18,7 @@ from flows.dashboard.photo import Photo
 from flows.dashboard.points import Cloud
 from flows.dashboard.roofline import Roofline
 from flows.dashboard.slots import Matrix, Timeline
+from flows.dashboard.vendor import Reported
 from flows.published import System, load_published
 from flows.runs import KINDS, Kept
 
@@ -76,6 +77,7 @@ class RunView:
     timeline, matrices, photo : from the run's details
     roofline, fill, accuracy : None where they cannot be had
     clouds : scatters of sweeps and searches
+    vendor : what the vendor's tools reported about the same configuration
     """
 
     kept: Kept
@@ -96,6 +98,7 @@ class RunView:
     accuracy: Accuracy | None = None
     clouds: tuple[Cloud, ...] = ()
     beside: tuple[Beside, ...] = ()
+    vendor: tuple[Reported, ...] = ()
 
     @property
     def file(self) -> str:
@@ -118,13 +121,17 @@ def run_view(kept: Kept, store: Sequence[Kept], systems: Sequence[System] | None
     filled = fill.fill_of(kept, store)
     scores = accuracy.accuracy_of(kept, store)
     steps = steps_of(content)
+    reported = vendor.reported_of(kept, store)
+    # Vitis HLS makes another circuit of the same configuration.
+    routed = None if kept.kind == "vitis_hls" else vendor.routed_of(reported)
     return RunView(
         kept=kept, title=title_of(kept), subtitle=subtitle_of(kept), verdict=verdict_of(content),
-        facts=facts_of(content), headline=headline_of(kept, filled, scores), steps=steps, parts=parts_of(content),
-        classes=tuple(content.get("top5") or ()), images=tuple(images_of(content)),
+        facts=facts_of(content, routed), headline=headline_of(kept, filled, scores), steps=steps,
+        parts=parts_of(content), classes=tuple(content.get("top5") or ()), images=tuple(images_of(content)),
         timeline=slots.timeline_of(details, content), matrices=slots.matrices_of(details),
         photo=photo.photo_of(kept, details), roofline=roofline.roofline_of(content, steps), fill=filled,
-        accuracy=scores, clouds=points.clouds_of(kept, store), beside=beside_of(content, filled, published))
+        accuracy=scores, clouds=points.clouds_of(kept, store), beside=beside_of(content, filled, published, routed),
+        vendor=reported)
 
 
 def title_of(kept: Kept) -> str:
@@ -138,6 +145,8 @@ def title_of(kept: Kept) -> str:
         )
     if kept.kind == "bench":
         return "Benchmark"
+    if kept.kind in vendor.RECORDS:
+        return vendor.title_of(kept)
     if kept.kind == "resources":
         board = content.get("board") or {}
         return f"Resources{' on ' + board['name'] if board else ''}, {content.get('family', '')}"
@@ -168,17 +177,19 @@ def verdict_of(content: Mapping[str, Any]) -> tuple[bool, str] | None:
     return False, f"not bit exact: {content.get('mismatch', '')}"
 
 
-def facts_of(content: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """The line of facts below the title."""
+def facts_of(content: Mapping[str, Any], routed: Reported | None = None) -> tuple[tuple[str, str], ...]:
+    """The line of facts below the title; ``routed`` is what a vendor's tool made of the circuit."""
     hardware, facts = content.get("hardware") or {}, []
     if hardware:
         groups = f" × {hardware['groups']} groups" if hardware["groups"] > 1 else ""
         facts += [
             ("array", f"{hardware['clusters']} clusters{groups} × {_macs(hardware, 1)} MACs per cycle"),
             ("multipliers", hardware["multiplier"]),
-            ("target clock", f"{hardware['clock_mhz']:g} MHz, not placed and routed"),
+            ("target clock", f"{hardware['clock_mhz']:g} MHz{'' if routed else ', not placed and routed'}"),
             ("memory bus", f"{hardware['bus_bits']} bits"),
         ]
+    if routed is not None:
+        facts.append((routed.design.tool, vendor.routed_words(routed)))
     if content.get("weights"):
         facts.append(("weights", str(content["weights"])))
     if content.get("weight_bits"):
@@ -230,7 +241,7 @@ def headline_of(kept: Kept, filled: Fill | None, scores: Accuracy | None) -> tup
                 filled.key_of(filled.largest),
             )
         )
-    shown += points.headlines(kept)
+    shown += points.headlines(kept) + vendor.headlines(kept)
     return tuple(shown)
 
 
@@ -263,11 +274,12 @@ def images_of(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     return list(images) if isinstance(images, list) else []
 
 
-def beside_of(content: Mapping[str, Any], filled: Fill | None, systems: Sequence[System]) -> tuple[Beside, ...]:
+def beside_of(content: Mapping[str, Any], filled: Fill | None, systems: Sequence[System],
+              routed: Reported | None = None) -> tuple[Beside, ...]:
     """This run first, then the published ones; empty for what is no run of a network."""
     if "milliseconds" not in content or not content.get("hardware"):
         return ()
-    return (_here(content, filled), *(_published(system) for system in systems))
+    return (_here(content, filled, routed), *(_published(system) for system in systems))
 
 
 def _published(system: System) -> Beside:
@@ -279,7 +291,7 @@ def _published(system: System) -> Beside:
                   system.derived, system.unverified, system.note)
 
 
-def _here(content: Mapping[str, Any], filled: Fill | None) -> Beside:
+def _here(content: Mapping[str, Any], filled: Fill | None, routed: Reported | None) -> Beside:
     hardware = content["hardware"]
     rate = content.get("images_per_second") or 1000 / content["milliseconds"]
     images = (
@@ -292,8 +304,9 @@ def _here(content: Mapping[str, Any], filled: Fill | None) -> Beside:
         "clock_mhz": hardware["clock_mhz"], "dsps": dsps, "gops": gops, "gops_per_dsp": gops / dsps if dsps else None,
         "macs_per_dsp_cycle": gops * 1e3 / 2 / dsps / hardware["clock_mhz"] if dsps else None, "utilization": used,
         "milliseconds": content["milliseconds"] / images, "images_per_second": rate}
+    placed = "not placed and routed" if routed is None else f"{routed.design.tool}: {vendor.routed_words(routed)}"
     return Beside(
-        "this run", "sievit", "simulated RTL at a target clock, not placed and routed", str(content.get("model")),
+        "this run", "sievit", f"simulated RTL at a target clock, {placed}", str(content.get("model")),
         _precision(content), content.get("board") or "no board", figures,
         note="DSP slices by the resource model." if dsps else "", here=True)
 

@@ -89,12 +89,12 @@ class Fill:
 
 
 def fill_of(kept: Kept, store: Sequence[Kept]) -> Fill | None:
-    """Resources of a run's hardware; None for runs without one.
+    """Resources of a run's hardware; None for runs without one, and for what a tool reported itself.
 
     A record of the same circuit serves: synthesized before modelled, with the run's board before others.
     """
     hardware = kept.content.get("hardware")
-    if not hardware or kept.kind == "sweep":
+    if not hardware or kept.kind in ("sweep", "vivado"):
         return None
     config = HardwareConfig.from_dict({name: value for name, value in hardware.items() if name != "config_hash"})
     board = _board(kept.content)

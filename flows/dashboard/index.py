@@ -9,14 +9,16 @@ from flows.dashboard.charts.headline import headline
 from flows.dashboard.charts.scatter import scatter_chart
 from flows.dashboard.data import RunView
 from flows.dashboard.markup import full, tag, text
-from flows.dashboard.pages import Panel, render
+from flows.dashboard.pages import Panel, footer, render
 from flows.dashboard.parts import Headline
 from flows.dashboard.points import Cloud, Point
 from flows.runs import KINDS
 
-COLUMNS = ("Latency", "Frames", "Throughput", "Cycles", "Useful MACs / peak", "Accuracy", "Board fill")
+COLUMNS = ("Latency", "Frames", "Throughput", "Cycles", "Useful MACs / peak", "Accuracy", "Board fill",
+           "Reachable clock", "Worst slack", "Timing")
 TITLES = {"sim": "Simulated runs", "batch": "Throughput runs", "hls": "HLS models", "eval": "Accuracy",
-          "resources": "Resources", "search": "Searches", "bench": "Benchmarks", "sweep": "Sweeps"}
+          "resources": "Resources", "search": "Searches", "bench": "Benchmarks", "sweep": "Sweeps",
+          "vivado": "Vivado and Vitis", "vitis_hls": "Vitis HLS"}
 
 
 def index_page(views: Sequence[RunView]) -> str:
@@ -32,7 +34,8 @@ def index_page(views: Sequence[RunView]) -> str:
     if cloud is not None:
         panels.insert(1, Panel("overview", "overview", cloud.title, cloud.note, scatter_chart(cloud)))
     return render(title="Runs", crumb="dashboard", home="index.html", verdict=None, facts=(),
-                  headline=headline(counts), panels=panels, data={})
+                  headline=headline(counts), panels=panels, data={},
+                  foot=footer([entry for view in views for entry in view.vendor]))
 
 
 def overview(views: Sequence[RunView]) -> Cloud | None:

@@ -27,17 +27,18 @@ from flows.dashboard.charts import (
     scatter,
     sparsity,
     timeline,
+    vendor,
 )
 from flows.dashboard.charts.headline import headline
 from flows.dashboard.charts.raw import raw_report
 from flows.dashboard.data import RunView
 from flows.dashboard.markup import tag
+from flows.dashboard.vendor import Reported, routed_of
 
 TEMPLATES = Path(__file__).with_name("templates")
-FOOTER = (
-    "Cycles were counted in simulated RTL unless a figure says otherwise. Clock rates are targets: nothing was placed "
-    "and routed, and no board was run."
-)
+COUNTED = "Cycles were counted in simulated RTL unless a figure says otherwise. Clock rates are targets"
+TARGETS = f"{COUNTED}: nothing was placed and routed, and no board was run."
+ROUTED = f"{COUNTED}; the panels of vendor tools have what place and route made of them. No board was run."
 
 
 @dataclass(frozen=True)
@@ -69,17 +70,23 @@ def run_page(view: RunView) -> str:
     if view.photo is not None:
         data["photo"] = photograph.photograph_data(view.photo)
     return render(title=view.title, crumb=view.subtitle, home="index.html", verdict=view.verdict, facts=view.facts,
-                  headline=headline(view.headline), panels=panels_of(view), data=data)
+                  headline=headline(view.headline), panels=panels_of(view), data=data, foot=footer(view.vendor))
+
+
+def footer(reported: Sequence[Reported]) -> str:
+    """The line at the foot of a page: where cycles and clocks come from."""
+    return TARGETS if routed_of(reported) is None else ROUTED
 
 
 def render(*, title: str, crumb: str, home: str, verdict: tuple[bool, str] | None,
-           facts: Sequence[tuple[str, str]], headline: str, panels: Sequence[Panel], data: Mapping[str, Any]) -> str:
+           facts: Sequence[tuple[str, str]], headline: str, panels: Sequence[Panel], data: Mapping[str, Any],
+           foot: str) -> str:
     """Any page."""
     shown = [Panel(panel.name, panel.short, panel.title, panel.note, Markup(panel.body), panel.size)
              for panel in panels if panel.body]
     return _environment().get_template("page.html.j2").render(
         title=title, crumb=crumb, home=home, verdict=verdict, facts=facts, headline=Markup(headline), panels=shown,
-        footer=FOOTER, style=Markup(_style()), script=Markup((TEMPLATES / "script.js").read_text()),
+        footer=foot, style=Markup(_style()), script=Markup((TEMPLATES / "script.js").read_text()),
         # a closing tag within a string would end the element
         data=Markup(json.dumps(data, separators=(",", ":")).replace("</", "<\\/")))
 
@@ -135,6 +142,7 @@ def panels_of(view: RunView) -> list[Panel]:
         Panel(
             "resources", "board", _board_title(view), _board_note(view), resources.resources_chart(view.fill), "half"
         ),
+        Panel("vendor", "vendor tools", "Vendor tools", _vendor_note(view), vendor.vendor_tables(view.vendor)),
         Panel(
             "sparsity",
             "sparsity",
@@ -181,6 +189,11 @@ def _roof_note(view: RunView) -> str:
     if view.roofline is None:
         return ""
     return f"Bandwidth: {view.roofline.source}. Right of the knee the array is the limit, left of it the memory."
+
+
+def _vendor_note(view: RunView) -> str:
+    records = dict.fromkeys(entry.record for entry in view.vendor)
+    return f"What the tools reported about this configuration: {', '.join(records)}."
 
 
 def _board_title(view: RunView) -> str:

@@ -13,6 +13,7 @@ from flows.breakdown import PARTS
 from flows.contracts.resources import KINDS as RESOURCES
 from flows.report.views import incomplete
 from flows.runs import KINDS, Kept
+from flows.vendor import Design, designs_of, furthest
 
 Content = Mapping[str, Any]
 BESIDE = 4
@@ -150,8 +151,35 @@ def _sweep(content: Content) -> list[str]:
         "proxy" if content["axes"]["quality"]["proxy"] else "accuracy"]
 
 
+def _vivado(content: Content) -> list[str]:
+    """Figures of the design that is nearest to hardware."""
+    design = furthest(designs_of(content))
+    return [content["model"] or "", content["board"] or "", design.name, *_of_design(design)]
+
+
+def _vitis_hls(content: Content) -> list[str]:
+    (design,) = designs_of(content)
+    return [content["part"].split("-")[0], *_of_design(design)]
+
+
+def _of_design(design: Design) -> list[str]:
+    """Resources but for registers, largest share, clock that can be reached and the one asked for, verdict."""
+    amounts = [design.amounts.get(kind) for kind in _MOST]
+    shares = [amount.share.value for amount in design.amounts.values() if amount.share is not None]
+    return [*("" if amount is None else f"{amount.used.value:,.10g}" for amount in amounts),
+            f"{max(shares):.0%}" if shares else "", _clock(design), design.verdict]
+
+
+def _clock(design: Design) -> str:
+    reachable, target = design.reachable_mhz, design.target_mhz
+    return "/".join("?" if figure is None else format(figure.value, style)
+                      for figure, style in ((reachable, ".1f"), (target, "g"))) if reachable or target else ""
+
+
+_MOST = tuple(kind for kind in RESOURCES if kind != "ff")
+_TOOL = (*_MOST, "largest share", "MHz/\nasked for", "timing")
 _PLACE = ("model", "board", "clusters x groups", "bit exact")
-_TEXTS = {"model", "models", "board", "source", "board or family", "bit exact", "quality"}
+_TEXTS = {"model", "models", "board", "source", "board or family", "bit exact", "quality", "design", "part", "timing"}
 _OVERVIEWS: dict[str, tuple[tuple[str, ...], Callable[[Content], list[str]]]] = {
     "sim": ((*_PLACE, "cycles", "ms", "images/s", "useful/peak"), _sim),
     "batch": ((*_PLACE, "images", "cycles/image", "images/s", "useful/peak"), _batch),
@@ -161,4 +189,6 @@ _OVERVIEWS: dict[str, tuple[tuple[str, ...], Callable[[Content], list[str]]]] = 
     "search": (("model", "board", "clusters x groups", "ms", "images/s", "largest share"), _search),
     "bench": (("models", "rows", "in RTL", "least useful/peak", "most useful/peak", "least ms"), _bench),
     "sweep": (("models", "points", "fit", "Pareto", "in RTL", "least ms", "quality"), _sweep),
+    "vivado": (("model", "board", "design", *_TOOL), _vivado),
+    "vitis_hls": (("part", *_TOOL), _vitis_hls),
 }

@@ -8,7 +8,7 @@ from typing import Any
 from flows.runs import Kept
 
 ROWS = {"sim": "steps", "batch": "images", "hls": "images", "eval": "networks", "resources": "units",
-        "search": "pareto", "bench": "rows", "sweep": "points"}
+        "search": "pareto", "bench": "rows", "sweep": "points", "vivado": "designs", "vitis_hls": "loops"}
 """What a report of each kind has many of, the rows of its second file."""
 
 

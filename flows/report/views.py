@@ -11,6 +11,7 @@ from flows.batch_report import batch_tables
 from flows.bench_table import bench_tables, published_table
 from flows.contracts.errors import ConfigError
 from flows.eval_report import tables as eval_tables
+from flows.hls_record import synthesis_tables
 from flows.hls_report import hls_tables
 from flows.published import System
 from flows.resources.report import table_of
@@ -18,6 +19,7 @@ from flows.runs import Kept
 from flows.search.table import search_tables
 from flows.sim_report import tables as sim_tables
 from flows.sweep.table import sweep_tables
+from flows.vendor import vivado_tables
 
 
 def _bench(content: Mapping[str, Any]) -> Group:
@@ -28,7 +30,8 @@ def _bench(content: Mapping[str, Any]) -> Group:
 
 VIEWS: dict[str, Callable[[Mapping[str, Any]], RenderableType]] = {
     "sim": sim_tables, "batch": batch_tables, "hls": hls_tables, "eval": eval_tables, "resources": table_of,
-    "search": search_tables, "bench": _bench, "sweep": sweep_tables}
+    "search": search_tables, "bench": _bench, "sweep": sweep_tables, "vivado": vivado_tables,
+    "vitis_hls": synthesis_tables}
 """By kind, a function from a report to what its command prints."""
 
 

@@ -32,6 +32,8 @@ KINDS = {
     "search": "the search for a configuration on a board",
     "bench": "cycles, utilization and speed over models and sizes",
     "sweep": "a grid of networks, configurations and boards",
+    "vivado": "what Vivado or Vitis reported about a board's folder",
+    "vitis_hls": "what Vitis HLS estimated of the C++ models",
 }
 """Kinds of reports, and what they tell."""
 
@@ -65,7 +67,7 @@ def runs_folder() -> Path:
     return Path(os.environ.get(ENVIRONMENT) or Path("out") / "runs")
 
 
-def stamp(kind: str, *, artifact: SparseVit | str | None = None, config: HardwareConfig | None = None
+def stamp(kind: str, *, artifact: SparseVit | str | None = None, config: HardwareConfig | str | None = None
           ) -> dict[str, Any]:
     """First keys of a report: what it is, and which network and hardware it is about, so that reports find each other.
 
@@ -73,12 +75,12 @@ def stamp(kind: str, *, artifact: SparseVit | str | None = None, config: Hardwar
     ----------
     kind : a key of :data:`KINDS`
     artifact : the network, if it is about one, or its content hash
-    config : the hardware, if it is about one
+    config : the hardware, if it is about one, or its hash as 8 hex digits
     """
     digest = artifact.content_hash() if isinstance(artifact, SparseVit) else artifact
     return {"kind": kind, "format": FORMAT, "sievit": version("sievit"),
             "artifact_hash": digest[:16] if digest is not None else None,
-            "config_hash": f"{config.config_hash():08x}" if config is not None else None}
+            "config_hash": f"{config.config_hash():08x}" if isinstance(config, HardwareConfig) else config}
 
 
 def keep(content: Mapping[str, Any], label: str, key: object,

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from flows.contracts.errors import ArtifactError
+from flows.contracts.hardware import HardwareConfig
 from flows.contracts.resources import Resources
+from flows.hls_record import JOB, hls_record
 from flows.hls_synthesis import REPORT_PATH, Loop, read_synthesis
+from flows.hls_vectors import write_job
+from flows.runs import find
+from tests.accelerator.hardware import TWO
+from tests.factory import random_artifact
 from tests.flows.pictures import invoke
+from tests.hls.networks import make_case
 
 REPORT = Path(__file__).with_name("csynth.xml")
 
@@ -74,8 +82,65 @@ def test_command() -> None:
     assert shown.exit_code == 0, shown.output
     for words in ("120,456", "155.5", "packets.cycles", "43.9%", "274 MHz"):
         assert words in shown.stdout
+    assert "the record is about no configuration" in shown.stderr
     content = json.loads(invoke("hls-report", REPORT, "--json").stdout)
     assert content["used"]["dsp"] == 1280
     assert content["share"]["dsp"] == pytest.approx(1280 / 2520)
     assert content["meets_clock"] is True
     assert invoke("hls-report", REPORT.parent / "none.xml").exit_code == 2
+
+
+@pytest.fixture(name="project", scope="module")
+def fixture_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as ``sievit hls`` writes it, as far as records need it, in which Vitis HLS has run."""
+    folder = tmp_path_factory.mktemp("hls")
+    case = make_case(random_artifact(width=32, heads=1, depth=1, hidden=32, tokens=9, classes=5, seed=5), TWO)
+    write_job(folder / JOB.parent, [case.vector])
+    place = folder / "vit_accel" / REPORT_PATH
+    place.parent.mkdir(parents=True)
+    shutil.copyfile(REPORT, place)
+    return folder
+
+
+def hash_of(config: HardwareConfig) -> str:
+    return f"{config.config_hash():08x}"
+
+
+def test_record(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The configuration is the folder's, however the report is named; what is printed is what is kept, once."""
+    monkeypatch.setenv("SIEVIT_RUNS", str(tmp_path))
+    for source in (project, project / "vit_accel", project / "vit_accel" / REPORT_PATH):
+        result = invoke("hls-report", source, "--json")
+        assert (result.exit_code, result.stderr) == (0, "")
+        (run,) = find(tmp_path)
+        assert run.content == json.loads(result.stdout)
+        assert run.content["config_hash"] == hash_of(TWO)
+    assert run.name.startswith("vitis_hls-vit_accel-xczu9eg-")
+    assert (run.content["kind"], run.content["target_mhz"], run.content["latency"]) == ("vitis_hls", 200.0, [150, None])
+
+
+def test_record_of_no_configuration(project: Path, tmp_path: Path) -> None:
+    """A report by itself, one without vectors beside it, and one from before the folder was written anew."""
+    assert hls_record(REPORT)["config_hash"] is None
+    copy = shutil.copytree(project, tmp_path / "copy")
+    report = copy / "vit_accel" / REPORT_PATH
+    changed = (copy / JOB).stat().st_mtime
+    os.utime(report, (changed + 1, changed + 1))
+    assert hls_record(copy)["config_hash"] == hash_of(TWO)
+    os.utime(report, (changed - 1, changed - 1))
+    assert hls_record(copy)["config_hash"] is None
+    os.utime(report, (changed + 1, changed + 1))
+    (copy / JOB).write_text("{}")
+    os.utime(copy / JOB, (changed, changed))
+    assert hls_record(copy)["config_hash"] is None
+
+
+def test_record_of_a_device_without_a_kind(tmp_path: Path) -> None:
+    """Needed and not there: no share, which JSON has no number for."""
+    path = tmp_path / "csynth.xml"
+    text = REPORT.read_text()
+    start = text.index("<URAM>")
+    path.write_text(text[:start] + "<URAM>3</URAM>" + text[text.index("</URAM>") + len("</URAM>"):])
+    content = hls_record(path)
+    assert (content["used"]["uram"], content["share"]["uram"]) == (3, None)
+    assert "none" in invoke("hls-report", path).stdout

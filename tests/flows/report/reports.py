@@ -13,6 +13,7 @@ from flows.compile import config_for
 from flows.contracts.artifact import SparseVit, load_artifact
 from flows.contracts.hardware import HardwareConfig
 from flows.eval_report import report_of as eval_report
+from flows.hls_record import hls_record
 from flows.published import load_published
 from flows.resources.model import counts_of, shares_of
 from flows.resources.report import estimate_of
@@ -22,8 +23,11 @@ from flows.sim_report import board_keys
 from flows.sweep import sweep
 from flows.sweep.engine import open_engine
 from flows.sweep.plan import plan_of
+from flows.vendor import vivado_record
+from tests.deliver.test_reports import reported
 from tests.flows.coarse_parts import coarse_parts
 
+CSYNTH = Path(__file__).resolve().parents[2] / "hls" / "csynth.xml"
 BEST = {"class": 3, "name": "bee | wasp", "logit": 4321, "probability": .75}
 
 
@@ -74,4 +78,6 @@ def all_kinds(artifact_file: Path, pack: Path, evaluated: SparseVit) -> dict[str
         "resources": estimate_of(shares_of(config), counts_of(config), config, "ultrascale+", board),
         "search": {**stamp("search", artifact=artifact, config=found.choice.config), **found.to_dict()},
         "bench": {**stamp("bench"), "rows": rows, "published": [system.as_dict() for system in load_published()]},
-        "sweep": swept}
+        "sweep": swept,
+        "vivado": vivado_record(reported(pack.parent / "deliverable")),
+        "vitis_hls": hls_record(CSYNTH)}

@@ -80,6 +80,24 @@ def test_values_are_those_of_the_json(contents: dict[str, dict[str, Any]]) -> No
     assert "| bee \\| wasp | 75.0 % | 4321 | 4321 |" in text and "| rows streamed in slots | 12,045 |" in text
 
 
+def test_vendor_tools(contents: dict[str, dict[str, Any]]) -> None:
+    """A row with the design that is nearest to hardware, every design in the files, and the command's own tables."""
+    vivado = keep(contents["vivado"], "some", 1).name
+    keep(contents["vitis_hls"], "some", 2)
+    result = invoke("report")
+    words = " ".join(result.stdout.split())
+    assert f"{vivado} bitstream 71,234 1,100 121.5 44% 205.0/200 met" in words
+    assert "xczu9eg 120,456 1,280 155.5 51% 274.0/200 met" in words
+    rows = {row["name"]: row for row in read_csv(Path("out/report/vivado_designs.csv"))}
+    assert list(rows) == ["accelerator, synthesized", "bitstream", "kernel, linked"]
+    assert rows["bitstream"]["timing.wns"] == "0.123" and rows["kernel, linked"]["utilization.uram.used"] == "64.0"
+    assert "| accelerator, synthesized | 200 | -1.25 | - | NO | 160.0 |" in Path("out/report/vivado.md").read_text()
+    assert "| packets.cycles | 208 | 244 | 1 | 38 |" in Path("out/report/vitis_hls.md").read_text()
+    assert "71234 / 274080" in invoke("report", vivado, "--format", "none").stdout
+    broken = keep({key: value for key, value in contents["vivado"].items() if key != "designs"}, "broken", 3).name
+    assert f"error: run {broken} has no 'designs'; run its command again" in invoke("report", broken).stderr
+
+
 def test_named_runs_in_full(contents: dict[str, dict[str, Any]], tmp_path: Path) -> None:
     name = keep(contents["sim"], "some", 1).name
     file = tmp_path / "resources.json"

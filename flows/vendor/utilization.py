@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from flows.contracts.resources import Resources
-from flows.reports.table import ReportError, Table, boxed_tables, number
+from flows.vendor.table import ReportError, Table, boxed_tables, number
 
 ROWS: dict[str, tuple[str, ...]] = {
     "lut": ("CLB LUTs", "Slice LUTs", "LUTs"),

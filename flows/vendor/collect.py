@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from flows.contracts.resources import KINDS
-from flows.reports.table import ReportError
-from flows.reports.timing import parse_timing
-from flows.reports.utilization import Utilization, parse_hierarchy, parse_utilization
-from flows.reports.vitis import parse_estimate, parse_kernel_utilization, parse_xclbin_info
+from flows.vendor.table import ReportError
+from flows.vendor.timing import parse_timing
+from flows.vendor.utilization import Utilization, parse_hierarchy, parse_utilization
+from flows.vendor.vitis import parse_estimate, parse_kernel_utilization, parse_xclbin_info
 
 DESIGNS = {
     "accelerator, synthesized": ("ooc_utilization_synth.rpt", "ooc_timing_synth.rpt",
@@ -29,7 +29,8 @@ def collect(folder: Path | str) -> dict[str, Any]:
 
     Returns
     -------
-    ``{"designs": {name: {"utilization": {kind: {"used", "available", "share"}}, "timing": {...}, "units": [...]}}}``
+    ``{"designs": {name: {"device", "state", "utilization": {kind: {"used", "available", "share"}}, "timing": {...},
+    "units": [...]}}}``; of a linked kernel ``utilization``, ``estimate`` and ``clocks``
 
     Raises
     ------
@@ -48,7 +49,8 @@ def collect(folder: Path | str) -> dict[str, Any]:
 def _design(reports: Path, utilization: str, timing: str, hierarchy: str) -> dict[str, Any]:
     content: dict[str, Any] = {}
     if (path := reports / utilization).is_file():
-        content["utilization"] = _amounts(parse_utilization(path.read_text(), path.name))
+        used = parse_utilization(path.read_text(), path.name)
+        content |= {"device": used.device, "state": used.state, "utilization": _amounts(used)}
     if (path := reports / timing).is_file():
         found = parse_timing(path.read_text(), path.name)
         content["timing"] = {**dataclasses.asdict(found), "clock_mhz": found.clock_mhz}

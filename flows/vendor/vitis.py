@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 
 from flows.contracts.resources import Resources
-from flows.reports.table import ReportError, Table, boxed_tables, number, ruled_tables
-from flows.reports.utilization import Utilization
+from flows.vendor.table import ReportError, Table, boxed_tables, number, ruled_tables
+from flows.vendor.utilization import Utilization
 
 _COLUMNS = {"lut": ("LUT",), "ff": ("REG", "FF"), "dsp": ("DSP",), "bram36": ("BRAM",), "uram": ("URAM",)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flows.reports.table import ReportError, ruled_tables
+from flows.vendor.table import ReportError, ruled_tables
 
 MET = "All user specified timing constraints are met."
 NOT_MET = "Timing constraints are not met."
