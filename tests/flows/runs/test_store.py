@@ -44,6 +44,12 @@ def test_nothing_half_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ConfigError, match=r"runs cannot be kept in .*file/runs \(Not a directory\); set SIEVIT_RUNS"):
+        keep(content(), "a", 1, root=tmp_path / "file" / "runs")
+
+
 def test_readers_refuse(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such report: .*; run 'make sim' first"):
         kept_by(tmp_path)
