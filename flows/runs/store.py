@@ -109,8 +109,8 @@ def keep(content: Mapping[str, Any], label: str, key: object,
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"runs cannot be kept in {root} ({error.strerror}); set {ENVIRONMENT} to a folder that can be "
-                          "written") from None
+        raise ConfigError(f"runs cannot be kept in {root} ({error.strerror}); set {ENVIRONMENT} to a folder that can "
+                          "be written") from None
     digest = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()[:8]
     folder = root / f"{content['kind']}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', label)}-{digest}"
     part = Path(tempfile.mkdtemp(dir=root, prefix=".part-"))
