@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from flows.contracts.hardware import HardwareConfig
 from sim.accelerator import build_accelerator
 from sim.runner import Build
@@ -42,10 +44,14 @@ EVERY_FOUR = TWO.replace(multiplier="dsp48e2", row_cycles=4)
 """Rows every four cycles, and two clusters."""
 
 HARDWARE = {"one": ONE, "two": TWO, "four": FOUR, "eight": EIGHT, "two_groups": TWO_GROUPS, "four_groups": FOUR_GROUPS,
-            "dies": DIES, "narrow": NARROW}
+            "narrow": NARROW}
 
-RARE = {"every_four": EVERY_FOUR}
+RARE = {"every_four": EVERY_FOUR, "dies": DIES}
 """For slow tests only."""
+
+ALL = HARDWARE | RARE
+NAMES = [*HARDWARE, *(pytest.param(name, marks=pytest.mark.slow) for name in RARE)]
+"""All of them, for ``parametrize``."""
 
 
 def simulator(config: HardwareConfig) -> Build:

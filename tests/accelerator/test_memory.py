@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sim.accelerator import MemoryOptions
-from tests.accelerator.hardware import HARDWARE, TWO
+from tests.accelerator.hardware import ALL, NAMES, TWO
 from tests.accelerator.harness import Job, assert_exact, make_job, run_all
 from tests.accelerator.networks import topk
 from tests.factory import random_artifact
@@ -27,10 +27,10 @@ def job_for(name: str) -> Job:
     """A network with two token drops, for one of the accelerators."""
     artifact = random_artifact(width=64, heads=2, hidden=128, depth=2, tokens=39, patch_inputs=192, classes=40, seed=51,
                                keep_blocks=0.5, drop={0: topk(21), 1: topk(6)})
-    return make_job(artifact, HARDWARE[name])
+    return make_job(artifact, ALL[name])
 
 
-@pytest.mark.parametrize("name", HARDWARE)
+@pytest.mark.parametrize("name", NAMES)
 def test_same_integers_other_cycles(name: str) -> None:
     """Every memory gives exactly the golden integers; none is as fast as the ideal one."""
     job = job_for(name)

@@ -11,13 +11,12 @@ import pytest
 
 from flows.contracts.artifact import SparseVit, TokenDrop
 from sim.accelerator import MemoryOptions
-from tests.accelerator.hardware import HARDWARE, RARE
+from tests.accelerator.hardware import ALL, HARDWARE, NAMES
 from tests.accelerator.harness import Job, assert_exact, assert_predicted, make_job, run_all
 from tests.accelerator.networks import LARGE, SWEEP, Case, threshold
 from tests.factory import random_artifact
 
 MEMORY = MemoryOptions(latency=100, bandwidth=32)
-ALL = HARDWARE | RARE
 
 
 def jobs_of(name: str, cases: dict[str, Case]) -> list[tuple[str, Job]]:
@@ -43,7 +42,7 @@ def run_and_check(name: str, jobs: list[tuple[str, Job]], subtests: pytest.Subte
     return {label: outcome.run.cycles for (label, _), outcome in zip(jobs, outcomes, strict=True)}
 
 
-@pytest.mark.parametrize("name", [*HARDWARE, *(pytest.param(name, marks=pytest.mark.slow) for name in RARE)])
+@pytest.mark.parametrize("name", NAMES)
 def test_networks(name: str, subtests: pytest.Subtests) -> None:
     """Every integer of every network is exact, and the cycles are those of the cycle model within 1 %."""
     jobs = jobs_of(name, SWEEP[name])
@@ -96,7 +95,7 @@ def test_large_networks(name: str, subtests: pytest.Subtests) -> None:
 
 def random_network(name: str, seed: int) -> SparseVit:
     """A network of random sizes within those of an accelerator, with random token drops."""
-    rng, config = np.random.default_rng([seed, len(name)]), HARDWARE[name]
+    rng, config = np.random.default_rng([seed, len(name)]), ALL[name]
     head_width = int(rng.choice([16, 32, 64]))
     heads = int(rng.integers(1, min(16, config.max_width // head_width) + 1))
     tokens = int(rng.integers(2, min(config.max_tokens, 120) + 1))
@@ -115,8 +114,8 @@ def random_network(name: str, seed: int) -> SparseVit:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", HARDWARE)
+@pytest.mark.parametrize("name", ALL)
 def test_random_networks(name: str, subtests: pytest.Subtests) -> None:
     """Sizes that nobody chose."""
-    jobs = [(f"seed {seed}", make_job(random_network(name, seed), HARDWARE[name], seed)) for seed in range(16)]
+    jobs = [(f"seed {seed}", make_job(random_network(name, seed), ALL[name], seed)) for seed in range(16)]
     run_and_check(name, jobs, subtests, varied=False)

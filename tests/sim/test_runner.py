@@ -120,6 +120,7 @@ def test_missing_tools(monkeypatch: pytest.MonkeyPatch) -> None:
         runner.build(COUNTER, name="counter")
 
 
+@pytest.mark.slow
 def test_trace(tmp_path: Path) -> None:
     """A traced run leaves a waveform."""
     wave = count(trace=True, run_dir=tmp_path / "run").wave
