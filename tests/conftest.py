@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from flows.contracts.errors import ConfigError
@@ -18,7 +20,9 @@ def fixture_tcl() -> None:
         pytest.skip(str(error))
 
 
-@pytest.fixture(autouse=True)
-def _own_runs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def _own_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Runs of tests are kept apart from the user's."""
-    monkeypatch.setenv("SIEVIT_RUNS", str(tmp_path_factory.getbasetemp() / "runs"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIEVIT_RUNS", str(tmp_path_factory.getbasetemp() / "runs"))
+        yield
