@@ -44,11 +44,17 @@ def same_hardware(kept: Kept, store: Iterable[Kept], kind: str) -> list[Kept]:
 
 
 def points_of(content: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
-    """Points of a sweep that are usable: those with a number of cycles and a time."""
+    """Points of a sweep that are usable: those with a time."""
+    return [point for _, point in places_of(content)]
+
+
+def places_of(content: Mapping[str, Any]) -> Sequence[tuple[int, dict[str, Any]]]:
+    """The same points with their places in the report."""
     points = content.get("points")
     if not isinstance(points, list):
         return ()
-    return [point for point in points if isinstance(point, dict) and number(point.get("milliseconds")) is not None]
+    return [(place, point) for place, point in enumerate(points)
+            if isinstance(point, dict) and number(point.get("milliseconds")) is not None]
 
 
 def number(value: object) -> float | None:

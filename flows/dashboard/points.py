@@ -10,6 +10,7 @@ from flows.dashboard import match, numbers
 from flows.dashboard.accuracy import accuracy_of
 from flows.dashboard.match import number
 from flows.dashboard.parts import Headline
+from flows.pareto import front
 from flows.runs import Kept
 
 PROXY = "A proxy of quality: no labelled images were given."
@@ -74,12 +75,9 @@ class Cloud:
     @property
     def front(self) -> tuple[Point, ...]:
         """Points that none is faster and better than, fastest first."""
-        best: list[Point] = []
-        sign = 1 if self.up else -1
-        for point in sorted((point for point in self.points if point.fits), key=lambda item: (item.x, -sign * item.y)):
-            if not best or sign * point.y > sign * best[-1].y:
-                best.append(point)
-        return tuple(best)
+        sign = -1 if self.up else 1
+        found = front(self.points, lambda point: point.x if point.fits else None, lambda point: sign * point.y)
+        return tuple(self.points[index] for index in found)
 
 
 def clouds_of(kept: Kept, store: Sequence[Kept]) -> tuple[Cloud, ...]:
@@ -138,8 +136,7 @@ def headlines(kept: Kept) -> list[Headline]:
 
 
 def _of_sweep(sweep: Kept, run: Kept | None, *, own: bool) -> tuple[Cloud, ...]:
-    listed = sweep.content.get("points") or []
-    points = [(place, point) for place, point in enumerate(listed) if point in match.points_of(sweep.content)]
+    points = match.places_of(sweep.content)
     clouds = []
     measures = _measures([point for _, point in points])
     for name, title in measures if own else measures[:1]:

@@ -9,6 +9,7 @@ from typing import Any
 from boards.board import Board
 from flows.contracts.hardware import HardwareConfig
 from flows.contracts.resources import KINDS, Resources
+from flows.pareto import front
 from flows.search.limits import Placement
 
 
@@ -100,8 +101,4 @@ class SearchResult:
 
 def pareto_set(points: Sequence[Point]) -> tuple[Point, ...]:
     """Points that none dominates, the smallest share first; of equal ones the first."""
-    front: list[Point] = []
-    for point in sorted(points, key=lambda point: (point.share, point.cycles)):
-        if not front or point.cycles < front[-1].cycles:
-            front.append(point)
-    return tuple(front)
+    return tuple(points[index] for index in front(points, lambda point: point.share, lambda point: point.cycles))
