@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from boards.board import Board, Memory
 from flows.contracts.errors import ConfigError
+from flows.contracts.files import read_mapping
 from flows.contracts.resources import KINDS, Resources
 
 FOLDER = Path(__file__).resolve().parent
@@ -188,14 +188,7 @@ def _plain(name: str) -> str:
 
 
 def _read(path: Path) -> Board:
-    try:
-        content: Any = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"cannot read board file {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"board file {path} is no YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"board file {path} must hold keys and values; see docs/boards.md")
+    content = read_mapping(path, "board file", "docs/boards.md")
     try:
         return _File.model_validate(content).board(path.stem)
     except ValidationError as error:

@@ -32,6 +32,7 @@ from flows.cli_options import (
     Layers,
     at_least,
     given_hardware,
+    one_of,
     with_export,
 )
 from flows.contracts.errors import ConfigError
@@ -82,8 +83,7 @@ def sim(
             memory=memory_of(target, latency=at_least("latency", latency, 1), stall=_percent("stall", stall),
                              bandwidth=None if bandwidth is None else at_least("bandwidth", bandwidth, 0)),
             trace=trace, run_dir=run_dir)
-        if engine not in ("rtl", "hls"):
-            raise ConfigError(f"--engine must be rtl or hls, not {engine!r}")
+        one_of("engine", engine, "rtl", "hls")
         with progress_bars(quiet=as_json) as show:
             if engine == "hls":
                 modelled = simulate_hls(options, pictures, show)

@@ -16,9 +16,9 @@ from flows.cli_options import (
     Hardware,
     Layers,
     given_hardware,
+    one_of,
     with_export,
 )
-from flows.contracts.errors import ConfigError
 
 
 @app.command()
@@ -49,8 +49,7 @@ def diff(
         from flows.runs.saved import load_run, run_now
         from flows.sim_flow import SimOptions, layers_of
 
-        if engine not in ("rtl", "hls"):
-            raise ConfigError(f"--engine must be rtl or hls, not {engine!r}")
+        one_of("engine", engine, "rtl", "hls")
         if run is not None:
             saved = load_run(run)
         else:

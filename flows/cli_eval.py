@@ -30,6 +30,7 @@ from flows.cli_options import (
     at_least,
     export_options,
     hardware_fields,
+    one_of,
 )
 from flows.contracts.errors import ConfigError
 
@@ -78,8 +79,7 @@ def evaluate(
         from flows.contracts.artifact import load_artifact
         from flows.eval_report import report_of
 
-        if engine not in ("golden", "hls"):
-            raise ConfigError(f"--engine must be golden or hls, not {engine!r}")
+        one_of("engine", engine, "golden", "hls")
         common: dict[str, Any] = {
             "images": images, "workers": None if workers is None else at_least("workers", workers, 1),
             "clusters": clusters, "hardware": {"groups": groups, **hardware_fields(hardware)}, "engine": engine}

@@ -108,6 +108,13 @@ def at_least(name: str, value: Any, limit: int) -> Any:
     return value
 
 
+def one_of(name: str, value: str, *allowed: str) -> str:
+    """``value``, or a ConfigError that names the option and what it may be."""
+    if value not in allowed:
+        raise ConfigError(f"--{name} must be {' or '.join(allowed)}, not {value!r}")
+    return value
+
+
 def export_options(
     model: str, weights: Path | None, keep_blocks: float | None, keep_tokens: float | None, keep_neurons: float,
     drop_layers: str | None, drop_mode: str | None, threshold: float | None, balanced: bool, calibration: Path | None,

@@ -37,6 +37,7 @@ def resources(
     """Resources and logic depth of the accelerator by open synthesis (Yosys), unit by unit, against a board."""
     with errors():
         from flows.contracts.files import write_json
+        from flows.resources.model import default_family
         from flows.resources.report import deep_units, table_of
         from flows.runs import keep
 
@@ -63,11 +64,6 @@ def resources(
         for line in deep_units(report):
             screen.print(f"deep: {escape(line)}", soft_wrap=True, highlight=False)
         messages.print(report["note"], soft_wrap=True, highlight=False)
-
-
-def default_family(config: Any) -> str:
-    """The family that a multiplier is made for."""
-    return "7series" if config.multiplier == "dsp48e1" else "ultrascale+"
 
 
 def _board(name: str | None) -> Any:

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
+
+from flows.contracts.errors import ConfigError
 
 
 @contextmanager
@@ -35,6 +38,31 @@ def replacing(path: Path | str) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def read_mapping(path: Path, what: str, page: str) -> dict[str, Any]:
+    """A YAML file of keys and values.
+
+    Parameters
+    ----------
+    path : the file
+    what : what it is, for messages, as ``"board file"``
+    page : of the documentation, where its keys are described
+
+    Raises
+    ------
+    ConfigError
+        When it cannot be read, is no YAML, or holds something else.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"cannot read {what} {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{what} {path} is no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{what} {path} must hold keys and values; see {page}")
+    return content
 
 
 def write_json(path: Path | str, content: Mapping[str, Any], *, indent: int | None = 2) -> None:

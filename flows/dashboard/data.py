@@ -152,14 +152,8 @@ def title_of(kept: Kept) -> str:
         return f"Resources{' on ' + board['name'] if board else ''}, {content.get('family', '')}"
     place = content.get("board") or ""
     if hardware and not content.get("board"):
-        place = f"{_macs(hardware):,} MACs per cycle"
+        place = f"{match.config_of(hardware).macs_per_cycle:,} MACs per cycle"
     return f"{model} on {place}" if place else model
-
-
-def _macs(hardware: Mapping[str, Any], clusters: int | None = None) -> int:
-    """Peak of the array, or of some of its clusters."""
-    count = hardware["clusters"] * hardware["groups"] if clusters is None else clusters
-    return 256 * count // hardware.get("row_cycles", 1)
 
 
 def subtitle_of(kept: Kept) -> str:
@@ -182,8 +176,9 @@ def facts_of(content: Mapping[str, Any], routed: Reported | None = None) -> tupl
     hardware, facts = content.get("hardware") or {}, []
     if hardware:
         groups = f" × {hardware['groups']} groups" if hardware["groups"] > 1 else ""
+        each = match.config_of(hardware).macs_per_cycle // (hardware["clusters"] * hardware["groups"])
         facts += [
-            ("array", f"{hardware['clusters']} clusters{groups} × {_macs(hardware, 1)} MACs per cycle"),
+            ("array", f"{hardware['clusters']} clusters{groups} × {each} MACs per cycle"),
             ("multipliers", hardware["multiplier"]),
             ("target clock", f"{hardware['clock_mhz']:g} MHz{'' if routed else ', not placed and routed'}"),
             ("memory bus", f"{hardware['bus_bits']} bits"),

@@ -13,10 +13,9 @@ from typing import Any
 from boards.board import Board
 from boards.catalog import board_names, load_board
 from flows.contracts.errors import ConfigError
-from flows.contracts.hardware import HardwareConfig
 from flows.contracts.resources import KINDS, Resources
 from flows.dashboard import match
-from flows.resources.model import counts_of, shares_of
+from flows.resources.model import counts_of, default_family, shares_of
 from flows.resources.report import TITLES, estimate_of
 from flows.runs import Kept
 from flows.search.limits import LIMITS
@@ -96,12 +95,12 @@ def fill_of(kept: Kept, store: Sequence[Kept]) -> Fill | None:
     hardware = kept.content.get("hardware")
     if not hardware or kept.kind in ("sweep", "vivado"):
         return None
-    config = HardwareConfig.from_dict({name: value for name, value in hardware.items() if name != "config_hash"})
+    config = match.config_of(hardware)
     board = _board(kept.content)
     if kept.kind == "resources":
         return _fill(kept.content, board or _smallest(_total(kept.content), kept.content["family"]),
                      chosen=board is not None, own=board is not None)
-    family = board.family if board else "7series" if config.multiplier == "dsp48e1" else "ultrascale+"
+    family = board.family if board else default_family(config)
     report = _synthesized(kept, store, family) or estimate_of(shares_of(config, family), counts_of(config), config,
                                                              family)
     return _fill(report, board or _smallest(_total(report), family), chosen=board is not None)

@@ -7,9 +7,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from flows.contracts.hardware import HardwareConfig
 from flows.runs import Kept
-
-DETAILS, PICTURE = "details.json", "picture.png"
+from flows.runs.store import DETAILS, PICTURE
 
 
 def details_of(kept: Kept) -> dict[str, Any]:
@@ -27,6 +27,11 @@ def picture_of(kept: Kept) -> bytes | None:
         return (kept.folder / PICTURE).read_bytes()
     except OSError:
         return None
+
+
+def config_of(hardware: Mapping[str, Any]) -> HardwareConfig:
+    """The configuration that a report's ``hardware`` describes."""
+    return HardwareConfig.from_dict({name: value for name, value in hardware.items() if name != "config_hash"})
 
 
 def same_network(kept: Kept, store: Iterable[Kept], kind: str) -> list[Kept]:

@@ -20,6 +20,11 @@ from flows.resources.formulas import Unit, units_of
 COEFFICIENTS = Path(__file__).with_name("coefficients.json")
 
 
+def default_family(config: HardwareConfig) -> str:
+    """The family that a configuration's multiplier is made for."""
+    return "7series" if config.multiplier == "dsp48e1" else "ultrascale+"
+
+
 def resources_of(config: HardwareConfig, family: str = "ultrascale+") -> Resources:
     """What the whole accelerator takes.
 

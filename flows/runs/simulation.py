@@ -13,10 +13,8 @@ from flows.cache import file_hash
 from flows.contracts.files import write_json
 from flows.contracts.preprocess import crop, load_image
 from flows.runs.details import details_of
-from flows.runs.store import keep
+from flows.runs.store import DETAILS, PICTURE, keep
 from flows.sim_flow import Outcome, SimOptions
-
-DETAILS, PICTURE = "details.json", "picture.png"
 
 
 def keep_simulation(options: SimOptions, outcomes: Sequence[Outcome], content: Mapping[str, Any]) -> Path:

@@ -40,7 +40,8 @@ KINDS = {
 FORMAT = 1
 """Version of the stamp; readers refuse later ones."""
 
-REPORT = "report.json"
+REPORT, DETAILS, PICTURE = "report.json", "details.json", "picture.png"
+"""Files of a run: the report; of a simulation also what :mod:`flows.runs.details` keeps, and what the network saw."""
 ENVIRONMENT = "SIEVIT_RUNS"
 
 

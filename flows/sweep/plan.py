@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from flows.contracts.errors import ConfigError
+from flows.contracts.files import read_mapping
 from flows.contracts.hardware import HardwareConfig
 from flows.search import limits_with
 from flows.shipped import shipped_artifact
@@ -191,14 +191,7 @@ def read_plan(path: Path | None = None) -> dict[str, Any]:
         When it cannot be read.
     """
     path = path or DEFAULT
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"cannot read sweep file {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"sweep file {path} is no YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"sweep file {path} must hold keys and values; see docs/sweep.md")
+    content = read_mapping(path, "sweep file", "docs/sweep.md")
     plan_of(content, f"sweep file {path}")
     return _absolute(content, path.parent)
 
