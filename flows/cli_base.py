@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from flows.contracts.errors import SievitError
@@ -52,6 +53,26 @@ def progress_bars(*, quiet: bool = False) -> Iterator[Callable[[str, float], Non
             progress.update(tasks[stage], completed=share)
 
         yield show
+
+
+def show_report(content: Mapping[str, Any], tables: Callable[[Mapping[str, Any]], RenderableType], out: Path | None, *,
+                as_json: bool) -> bool:
+    """How a command ends: its report goes into a file when one is given, and on the screen as JSON or as tables.
+
+    Returns
+    -------
+    bool
+        Whether tables were shown, so that words may follow.
+    """
+    from flows.contracts.files import write_json
+
+    if out is not None:
+        write_json(out, content)
+    if as_json:
+        print_json(content)
+    else:
+        screen.print(tables(content))
+    return not as_json
 
 
 def print_json(content: object) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, print_json, progress_bars, screen
+from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, progress_bars, screen, show_report
 from flows.cli_options import (
     AnyModel,
     ArtifactFile,
@@ -103,20 +103,13 @@ def evaluate(
 
 def _show(source: Path, content: dict[str, Any], report: Path | None, *, as_json: bool) -> None:
     from flows.cache import file_hash
-    from flows.contracts.files import write_json
     from flows.eval_report import tables
     from flows.runs import keep
 
     content["pack"] = file_hash(source)[:16]
     keep(content, f"{content['model']}-{source.stem}", [content["artifact_hash"], content["weights"], content["images"],
                                                         content["pack"]])
-    if report is not None:
-        write_json(report, content)
-    if as_json:
-        print_json(content)
-        return
-    screen.print(tables(content))
-    if report is not None:
+    if show_report(content, tables, report, as_json=as_json) and report is not None:
         screen.print(f"report: {escape(str(report))}", soft_wrap=True)
 
 

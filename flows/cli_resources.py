@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from flows.cli_base import AsJson, app, errors, messages, print_json, progress_bars, screen
+from flows.cli_base import AsJson, app, errors, messages, progress_bars, screen, show_report
 from flows.cli_options import ArtifactFile, GivenClusters, GivenGroups, Hardware, at_least, given_hardware
 from flows.contracts.errors import ConfigError
 
@@ -36,7 +36,6 @@ def resources(
 ) -> None:
     """Resources and logic depth of the accelerator by open synthesis (Yosys), unit by unit, against a board."""
     with errors():
-        from flows.contracts.files import write_json
         from flows.resources.model import default_family
         from flows.resources.report import deep_units, table_of
         from flows.runs import keep
@@ -53,12 +52,8 @@ def resources(
         name = target.name if target else None
         keep(report, f"{name or chosen}-{report['source'].split()[0]}",
              [report["config_hash"], chosen, name, report["source"]])
-        if out is not None:
-            write_json(out, report)
-        if as_json:
-            print_json(report)
+        if not show_report(report, table_of, out, as_json=as_json):
             return
-        screen.print(table_of(report))
         if paths:
             _print_paths(report)
         for line in deep_units(report):
@@ -111,18 +106,12 @@ def _synthesize(config: Any, family: str, board: Any, workers: int, quiet: bool)
 
 def _place(config: Any, units: list[str], out: Path | None, as_json: bool) -> None:
     """Place and route units, and show what they reach."""
-    from flows.contracts.files import write_json
     from flows.resources.place import place_units, placed_report, placed_table
 
     with progress_bars(quiet=as_json) as show:
         report = placed_report(place_units(config, units, progress=show), config)
-    if out is not None:
-        write_json(out, report)
-    if as_json:
-        print_json(report)
-        return
-    screen.print(placed_table(report))
-    messages.print(report["note"], soft_wrap=True, highlight=False)
+    if show_report(report, placed_table, out, as_json=as_json):
+        messages.print(report["note"], soft_wrap=True, highlight=False)
 
 
 def _estimate(config: Any, family: str, board: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli_base import AsJson, app, errors, messages, print_json, progress_bars, screen
+from flows.cli_base import AsJson, app, errors, messages, progress_bars, show_report
 from flows.cli_options import (
     ArtifactFile,
     Hardware,
@@ -39,7 +39,6 @@ def search(
     """Find the hardware configuration to build for a network on a board, with its reasons."""
     with errors():
         from boards.catalog import load_board
-        from flows.contracts.files import write_json
         from flows.runs import keep, stamp
         from flows.search import parse_limits
         from flows.search import search as find
@@ -56,12 +55,7 @@ def search(
                    **result.to_dict()}
         keep(content, f"{network.model}-{facts.name}",
              [network.content_hash(), facts.name, latency_ms, limits, given])
-        if out is not None:
-            write_json(out, content)
-        if as_json:
-            print_json(content)
-        else:
-            screen.print(search_tables(content))
+        show_report(content, search_tables, out, as_json=as_json)
         if result.choice is None:
             messages.print(f"error: {result.reasons[0]}", markup=False, highlight=False, soft_wrap=True)
             raise typer.Exit(EXIT_NONE)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, print_json, progress_bars, screen
+from flows.cli_base import EXIT_MISMATCH, AsJson, app, errors, messages, progress_bars, screen, show_report
 from flows.cli_options import at_least
 from flows.contracts.errors import ConfigError
 
@@ -53,7 +53,6 @@ def sweep(
     Results are kept by content: a second run takes what the first computed, and one that was interrupted goes on.
     """
     with errors():
-        from flows.contracts.files import write_json
         from flows.eval_workers import cores
         from flows.runs import keep
         from flows.sweep import sweep as look
@@ -75,12 +74,7 @@ def sweep(
             result = look(plan, runs, show)
         names = list(dict.fromkeys(point["model"] for point in result["points"]))
         folder = keep(result, "-".join(names), result["grid"])
-        if out is not None:
-            write_json(out, result)
-        if as_json:
-            print_json(result)
-        else:
-            screen.print(sweep_tables(result))
+        if show_report(result, sweep_tables, out, as_json=as_json):
             screen.print(f"kept for reports and dashboards in {escape(str(folder))}", soft_wrap=True)
         for point in result["points"]:
             if point.get("mismatch"):
